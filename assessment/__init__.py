@@ -1,0 +1,1 @@
+"""Top layer: everything that draws conclusions from grades, and the command `mod209`."""

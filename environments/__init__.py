@@ -1,0 +1,1 @@
+"""Bottom layer: everything that runs a lab, from tools and servers to the learner's notebook."""

@@ -1,0 +1,89 @@
+"""Who may reach what: the one file that carries endpoints and credentials to a notebook, the cage or the judge."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from environments.errors import BadInputError
+from environments.params import LearnerParams
+from environments.yamlfile import Strict, read_text
+
+ACCESS_VARIABLE = "MOD209_ACCESS"
+Role = Literal["operator", "judge"]
+
+
+class CloudAccess(Strict):
+    """One cloud's API server, the client certificate for it (PEM), and the issuer of its service-account tokens."""
+
+    server: str
+    ca: str
+    cert: str
+    key: str
+    issuer: str
+
+
+class VaultAccess(Strict):
+    """Vault's address, the CA that signed its certificate (PEM) and a token."""
+
+    address: str
+    ca: str
+    token: str
+
+
+class WorkbenchAccess(Strict):
+    """The service that lints and loads learners' policies; only operators have it."""
+
+    address: str
+    ca: str
+    token: str
+
+
+class Access(Strict):
+    """Everything that one role needs to work on one footprint."""
+
+    role: Role
+    provider: str
+    lab: str
+    clouds: dict[str, CloudAccess]
+    vault: VaultAccess
+    workbench: WorkbenchAccess | None = None
+    params: LearnerParams
+
+    def ports(self) -> tuple[int, ...]:
+        """The loopback TCP ports behind all endpoints, sorted."""
+        urls = [cloud.server for cloud in self.clouds.values()] + [self.vault.address]
+        if self.workbench:
+            urls.append(self.workbench.address)
+        return tuple(sorted({port for url in urls if (port := urlsplit(url).port)}))
+
+
+def read_access(path: Path | None = None) -> Access:
+    """The access file at `path`, else the one that `MOD209_ACCESS` names.
+
+    Raises:
+        BadInputError: there is none, or it is damaged.
+    """
+    name = path or os.environ.get(ACCESS_VARIABLE)
+    if not name:
+        raise BadInputError("No footprint is named.", hint="Start one with: mod209 up zero-trust")
+    try:
+        return Access.model_validate_json(read_text(Path(name)))
+    except ValidationError:
+        raise BadInputError(
+            f"{name} is not an access file.", hint="Start the footprint again: mod209 down, mod209 up."
+        ) from None
+
+
+def write_access(path: Path, access: Access) -> None:
+    """Write the file so that nobody but its owner can ever read it, and never half."""
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(access.model_dump_json())
+    part.replace(path)

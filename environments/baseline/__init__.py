@@ -1,0 +1,1 @@
+"""What stands on every footprint before a learner begins, whatever the provider."""

@@ -1,0 +1,12 @@
+# Ours: who may use OPA's API. Identities are the subjects of client certificates that the footprint's own CA signed.
+package system.authz
+
+default allow := false
+
+allow if input.identity == "CN=mod209:keeper"
+
+allow if {
+	input.identity == "CN=mod209:webhook"
+	input.method == "POST"
+	input.path == [""]
+}

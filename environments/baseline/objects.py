@@ -1,0 +1,113 @@
+"""What stands on every cloud before a learner begins, as Kubernetes objects. The same on every provider."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from environments.params import CloudParams
+from environments.platform import (
+    FACTS_CONFIGMAP,
+    FACTS_NAMESPACE,
+    JUDGES_GROUP,
+    OPERATORS_GROUP,
+    SYSTEM_NAMESPACE,
+    platform,
+)
+
+Object = dict[str, Any]
+HERE = Path(__file__).parent
+PLATFORM_LABEL = "mod209.io/platform"
+EDITOR_ROLE = "mod209:platform-editor"
+POD_CARRIERS = {
+    "": ["pods", "pods/ephemeralcontainers", "podtemplates", "replicationcontrollers"],
+    "apps": ["deployments", "statefulsets", "daemonsets", "replicasets"],
+    "batch": ["jobs", "cronjobs"],
+}
+
+
+def namespaces() -> list[Object]:
+    """The platform's namespaces and our own."""
+    names = [(name, {PLATFORM_LABEL: "true"}) for name in platform().namespaces]
+    ours: list[tuple[str, dict[str, str]]] = [(SYSTEM_NAMESPACE, {}), (FACTS_NAMESPACE, {})]
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n, "labels": labels}}
+        for n, labels in names + ours
+    ]
+
+
+def contents(webhook_url: str, webhook_ca: str) -> list[Object]:
+    """Everything else: accounts, RBAC and the admission webhook, which sends to `webhook_url` trusting `webhook_ca` (PEM)."""
+    rbac = [document for document in yaml.safe_load_all((HERE / "rbac.yaml").read_text()) if document]
+    return [*rbac, *_accounts(), *_editors(), webhook(webhook_url, webhook_ca)]
+
+
+def facts(name: str, cloud: CloudParams) -> Object:
+    """The ConfigMap of a cloud's facts, for ValidatingAdmissionPolicy parameters. Lists are comma-separated."""
+    data = {
+        "name": name,
+        "region": cloud.region,
+        "regions": ",".join(cloud.regions),
+        "registry": cloud.registry,
+        "health_regions": ",".join(cloud.health_regions),
+    }
+    metadata = {"name": FACTS_CONFIGMAP, "namespace": FACTS_NAMESPACE}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def webhook(url: str, ca: str) -> Object:
+    """The admission webhook to OPA. It fails closed, and covers everything in the platform's namespaces that carries pods."""
+    client = {"url": url, "caBundle": base64.b64encode(ca.encode()).decode()}
+    hook = {
+        "name": "opa.mod209.example",
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": client,
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "timeoutSeconds": 5,
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": {"matchLabels": {PLATFORM_LABEL: "true"}},
+        "rules": [_rule(group, resources) for group, resources in POD_CARRIERS.items()],
+    }
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
+    return {**kind, "metadata": {"name": "mod209-opa"}, "webhooks": [hook]}
+
+
+def _rule(group: str, resources: list[str]) -> Object:
+    operations = ["CREATE", "UPDATE"]
+    return {
+        "apiGroups": [group],
+        "apiVersions": ["*"],
+        "resources": resources,
+        "operations": operations,
+        "scope": "Namespaced",
+    }
+
+
+def _accounts() -> Iterator[Object]:
+    """Workload accounts, and the `default` one of each namespace, which no controller makes on provider `local`."""
+    wanted = [(n["metadata"]["name"], "default") for n in namespaces()] + [
+        (w.namespace, w.account) for w in platform().workloads
+    ]
+    for namespace, name in wanted:
+        yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
+
+
+def _editors() -> Iterator[Object]:
+    for namespace in platform().namespaces:
+        for name, group in (("mod209:operator", OPERATORS_GROUP), ("mod209:judge", JUDGES_GROUP)):
+            yield _binding(name, namespace, group)
+
+
+def _binding(name: str, namespace: str, group: str) -> Object:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name, "namespace": namespace},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": EDITOR_ROLE},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
+    }

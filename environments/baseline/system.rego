@@ -1,0 +1,33 @@
+# Ours: turns what the learner's policy denies into the answer of an admission webhook. Learners cannot load this package.
+package system
+
+main := {
+	"apiVersion": "admission.k8s.io/v1",
+	"kind": "AdmissionReview",
+	"response": response,
+}
+
+# Who asks, and whether it is a dry run, is none of an admission policy's business here: without it a policy cannot tell
+# the judge from anybody else.
+question := json.remove(input, ["/request/uid", "/request/userInfo", "/request/dryRun", "/request/options"])
+
+deny := d if d := data.mod209.admission.deny with input as question
+
+problems contains sprintf("%v", [message]) if {
+	is_set(deny)
+	some message in deny
+}
+
+problems contains "[policy] data.mod209.admission.deny is not a set of messages: write `deny contains message if { … }`" if {
+	not is_set(deny)
+}
+
+response := {"uid": input.request.uid, "allowed": true} if count(problems) == 0
+
+response := {
+	"uid": input.request.uid,
+	"allowed": false,
+	"status": {"code": 403, "message": concat("; ", sort(problems))},
+} if {
+	count(problems) > 0
+}

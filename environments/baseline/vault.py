@@ -1,0 +1,73 @@
+"""What stands in Vault before a learner begins: policies, mounts, secrets and an audit device. The same on every provider."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from environments.baseline.objects import HERE
+from environments.platform import platform
+
+OPERATOR_POLICY = "mod209-operator"
+JUDGE_POLICY = "mod209-judge"
+LEARNER_POLICY_PREFIX = "ml-"
+OPERATOR_TTL = "12h"
+JUDGE_TTL = "30m"
+
+
+def set_up(client: httpx.Client, audit_log: str) -> None:
+    """Bring a new Vault to the baseline. `client` carries the root token; `audit_log` is a path on Vault's machine."""
+    _put(client, "sys/audit/file", {"type": "file", "options": {"file_path": audit_log, "mode": "0600"}})
+    for name, file in ((OPERATOR_POLICY, "vault-operator.hcl"), (JUDGE_POLICY, "vault-judge.hcl")):
+        _put(client, f"sys/policies/acl/{name}", {"policy": (HERE / file).read_text()})
+    _put(client, "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
+    for cloud in platform().clouds:
+        _put(client, f"sys/auth/{jwt_mount(cloud)}", {"type": "jwt"})
+    with ThreadPoolExecutor(4) as pool:
+        list(
+            pool.map(
+                lambda path: _put(client, f"kv/data/{path}", {"data": {"value": secrets.token_hex(16)}}), secret_paths()
+            )
+        )
+
+
+def jwt_mount(cloud: str) -> str:
+    """Name of the auth mount for workloads of `cloud`."""
+    return f"jwt-{cloud}"
+
+
+def secret_paths() -> Iterator[str]:
+    """All secrets below `kv`: each workload's own, and neighbours that a careless path would give away too."""
+    for cloud in platform().clouds:
+        for workload in platform().workloads:
+            own = workload.secret(cloud)
+            yield from (own, f"{own}-next", f"{own}/admin")
+
+
+def operator_token(client: httpx.Client) -> str:
+    """A new token for the learner."""
+    return _new_token(client, OPERATOR_POLICY, OPERATOR_TTL)
+
+
+def judge_token(client: httpx.Client) -> str:
+    """A new token for the judge."""
+    return _new_token(client, JUDGE_POLICY, JUDGE_TTL)
+
+
+def _new_token(client: httpx.Client, policy: str, ttl: str) -> str:
+    """A token of `policy`, child of nobody, that dies after `ttl` at the latest."""
+    body = {"policies": [policy], "ttl": ttl, "explicit_max_ttl": ttl, "no_parent": True, "display_name": policy}
+    answer = client.post("/v1/auth/token/create", json=body).raise_for_status()
+    return str(answer.json()["auth"]["client_token"])
+
+
+def _put(client: httpx.Client, path: str, body: dict[str, object]) -> None:
+    """Write, and try again for a moment where a new kv mount is still being upgraded to version 2."""
+    for _ in range(100):
+        answer = client.post(f"/v1/{path}", json=body)
+        if answer.status_code != httpx.codes.BAD_REQUEST or "Upgrading" not in answer.text:
+            break
+    answer.raise_for_status()

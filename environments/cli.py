@@ -1,0 +1,126 @@
+"""The learner's commands of `mod209`: footprints, self-checks and tools."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.table import Table
+
+from environments import console
+from environments.errors import BadInputError
+from environments.footprint import Part, attach, footprint_dir, is_running, start
+from environments.lab.cli import apply_command, check_command
+from environments.params import LearnerParams
+from environments.toolchain.cli import tools_command
+from environments.yamlfile import read_text
+
+Lab = Annotated[str, typer.Argument(help="The lab, such as zero-trust.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
+MIB = 1 << 20
+
+app = typer.Typer(
+    name="mod209",
+    help="Lab environment and grader of MOD-209, Security & Compliance for ML Systems.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def up(
+    lab: Lab,
+    provider: Annotated[str, typer.Option(help="Where the clouds run: local.")] = "local",
+    params: Annotated[Path | None, typer.Option(help="Your parameters, as your instructor gave them (JSON).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Start the footprint of a lab: three clouds, an OPA for each, and Vault."""
+    began = time.monotonic()
+    directory = footprint_dir(lab)
+    if is_running(directory):
+        console.err.print(f"The footprint of {lab} is running already.")
+    else:
+        facts = _params(params) if params else None
+        with console.progress(f"Starting {lab} on {provider}") as progress:
+            start(lab, provider=provider, params=facts, progress=progress)
+    status = attach(lab).status()
+    seconds = round(time.monotonic() - began, 2)
+    result = {key: status[key] for key in ("rss_bytes", "clouds", "vault", "ready")}
+    if as_json:
+        console.print_json({"provider": provider, "seconds": seconds, **result})
+        return
+    for name, url in status["clouds"].items():
+        console.out.print(f"  {name:6} {url}")
+    console.out.print(f"  vault  {status['vault']}")
+    console.out.print(
+        f"Ready after {seconds:.1f} s, {status['rss_bytes'] / MIB:.0f} MiB in memory. Stop it with: mod209 down {lab}"
+    )
+
+
+@app.command("status")
+def status_command(lab: Lab, as_json: Json = False) -> None:
+    """Show whether each server of the footprint runs."""
+    status = attach(lab).status()
+    if as_json:
+        console.print_json(status)
+        return
+    table = Table("server", "state", "pid", "memory", box=None)
+    for name, server in status["servers"].items():
+        mark = "✓" if server["state"] == "running" else "✗"
+        table.add_row(name, f"{mark} {server['state']}", str(server["pid"]), f"{server['rss_bytes'] / MIB:.0f} MiB")
+    console.out.print(table)
+    console.out.print(f"Logs: {footprint_dir(lab) / 'logs'}", soft_wrap=True)
+
+
+@app.command()
+def reset(
+    lab: Lab,
+    only: Annotated[Part | None, typer.Option(help="Reset one part only, to undo a lock-out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the footprint back to its clean state, and prove that it is clean."""
+    report = attach(lab).reset(only)
+    if as_json:
+        console.print_json(report)
+        return
+    for name, cloud in report.get("etcd", {}).items():
+        console.out.print(
+            f"  {name:6} {cloud['keys_restored']} keys put back, digest {cloud['digest'][:16]} as at the start"
+        )
+    if vault := report.get("vault"):
+        console.out.print(f"  vault  {vault['paths']} paths compared, digest {vault['digest'][:16]} as at the start")
+    if "opa" in report:
+        console.out.print("  opa    only our own policy modules are loaded")
+    console.out.print(f"Clean after {report['seconds'] * 1000:.0f} ms.")
+
+
+@app.command()
+def down(lab: Lab) -> None:
+    """Stop the footprint. Your notebooks and files stay as they are."""
+    attach(lab).down()
+    console.out.print(f"The footprint of {lab} is stopped.")
+
+
+app.command("apply")(apply_command)
+app.command("check")(check_command)
+app.command("tools")(tools_command)
+
+
+def _params(path: Path) -> LearnerParams:
+    try:
+        return LearnerParams.model_validate_json(read_text(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInputError(
+            f"{path} does not hold a learner's parameters: {first['msg']}.",
+            hint="Use the file from your bundle, unchanged.",
+        ) from None
+
+
+def main() -> int:
+    """Entry point of a learner's install."""
+    return console.run(app)

@@ -1,0 +1,219 @@
+"""A running footprint, as the command line, notebooks and graders see it: start one, or find the one that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Final, Literal
+
+from environments.access import Access, Role
+from environments.errors import BadInputError, FootprintError, StorageError
+from environments.labspec import Capability
+from environments.params import LearnerParams, practice
+from environments.paths import state_dir
+from environments.supervisor import protocol
+from environments.supervisor.process import tail
+from environments.toolchain import resolve
+
+Progress = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Progress that nobody watches."""
+
+
+Part = Literal["admission", "vault", "rbac"]
+SERVERS = ("etcd", "kube-apiserver", "opa", "vault")
+START_SECONDS = 180.0
+CAPABILITIES: Final[dict[str, frozenset[Capability]]] = {"local": frozenset({"admission", "identity", "secrets"})}
+
+
+class Footprint:
+    """A client of the supervisor that owns the footprint in `directory`."""
+
+    def __init__(self, directory: Path, provider: str = "local", owner: subprocess.Popen[str] | None = None) -> None:
+        self.directory = directory
+        self.provider = provider
+        self.capabilities = CAPABILITIES[provider]
+        self._owner = owner
+
+    def access(self, role: Role) -> Access:
+        """Endpoints and fresh credentials for a role."""
+        return Access.model_validate(self._ask("access", role=role))
+
+    def reset(self, only: Part | None = None, params: LearnerParams | None = None) -> dict[str, Any]:
+        """Back to the baseline, proved; with other learner's parameters if given. Returns the proof.
+
+        Raises:
+            FootprintError: it is not equal to the baseline afterwards.
+        """
+        report: dict[str, Any] = self._ask("reset", only=only, params=params.model_dump() if params else None)
+        return report
+
+    def settle(self) -> dict[str, Any]:
+        """Revoke the operator's credentials; returns `{"tampered": [...], "tokens_revoked": n}`."""
+        report: dict[str, Any] = self._ask("settle")
+        return report
+
+    def status(self) -> dict[str, Any]:
+        """State of every server: `{"servers": {name: {"pid", "state", "rss_bytes"}}, "ready", "rss_bytes"}`."""
+        status: dict[str, Any] = self._ask("status")
+        return status
+
+    def down(self) -> None:
+        """Stop everything. Nothing of the footprint is left but its logs."""
+        with contextlib.suppress(FootprintError):  # not running is what was wanted
+            self._ask("down")
+        if self._owner:
+            self._owner.communicate()
+        _wait_unlocked(self.directory)
+
+    def _ask(self, operation: str, **arguments: Any) -> Any:
+        return protocol.request(self.directory, operation, **arguments)
+
+
+def footprint_dir(lab: str) -> Path:
+    """Where the learner's own footprint of `lab` keeps its state."""
+    return state_dir() / lab
+
+
+def is_running(directory: Path) -> bool:
+    """Whether a supervisor owns `directory` now: it holds a lock that the kernel frees whatever becomes of it."""
+    try:
+        descriptor = os.open(directory / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def attach(lab: str) -> Footprint:
+    """The footprint of `lab` that runs already.
+
+    Raises:
+        FootprintError: none does.
+    """
+    directory = footprint_dir(lab)
+    if not is_running(directory):
+        raise FootprintError(f"The footprint of {lab} is not running.", hint=f"Start it: mod209 up {lab}")
+    return Footprint(directory)
+
+
+def start(
+    lab: str,
+    *,
+    provider: str = "local",
+    directory: Path | None = None,
+    params: LearnerParams | None = None,
+    progress: Progress = silent,
+    bound: bool = False,
+) -> Footprint:
+    """Start a footprint and wait until it is ready. A `bound` one ends with this process, whatever ends that.
+
+    Raises:
+        BadInputError: no such provider.
+        FootprintError: it runs already, or a server did not start.
+        StorageError: the disk is full.
+    """
+    if provider not in CAPABILITIES:
+        raise BadInputError(f"There is no provider {provider!r}.", hint=f"Providers: {', '.join(CAPABILITIES)}.")
+    directory = directory or footprint_dir(lab)
+    if is_running(directory):
+        raise FootprintError(
+            f"The footprint in {directory} is running already.", hint=f"Look at it: mod209 status {lab}"
+        )
+    binaries = {name: str(tool.path) for name, tool in resolve(SERVERS).items()}
+    _make_empty(directory)
+    plan = {"lab": lab, "params": (params or practice()).model_dump(), "binaries": binaries, "bound": bound}
+    owner = _spawn(directory, plan)
+    try:
+        _await_ready(owner, directory, progress)
+    except BaseException:
+        owner.terminate()
+        owner.communicate()
+        raise
+    return Footprint(directory, provider, owner if bound else None)
+
+
+@contextlib.contextmanager
+def temporary(lab: str, params: LearnerParams | None = None, progress: Progress = silent) -> Iterator[Footprint]:
+    """A footprint of one's own that lasts as long as the context, and ends with this process at the latest."""
+    with tempfile.TemporaryDirectory(prefix="mod209-") as folder:
+        footprint = start(lab, directory=Path(folder) / lab, params=params, progress=progress, bound=True)
+        try:
+            yield footprint
+        finally:
+            footprint.down()
+
+
+def _make_empty(directory: Path) -> None:
+    try:
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise _storage(error, directory) from None
+
+
+def _spawn(directory: Path, plan: dict[str, Any]) -> subprocess.Popen[str]:
+    """A supervisor in a session of its own, so that Ctrl-C in a terminal never reaches it."""
+    log = (directory / "supervisor.log").open("w")
+    argv = [sys.executable, "-P", "-m", "environments.supervisor.server", str(directory)]
+    with log:
+        owner = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True, cwd="/"
+        )
+    with contextlib.suppress(BrokenPipeError):  # it died already; reading its output says why
+        _open(owner.stdin).write(json.dumps(plan) + "\n")
+        _open(owner.stdin).flush()
+    return owner
+
+
+def _await_ready(owner: subprocess.Popen[str], directory: Path, progress: Progress) -> None:
+    for line in _open(owner.stdout):
+        message = json.loads(line)
+        if "event" in message:
+            progress(message["event"])
+        elif "ready" in message:
+            return
+        else:
+            raise FootprintError(message["error"], hint=message["hint"])
+    log = directory / "supervisor.log"
+    text = tail(log)
+    if os.strerror(errno.ENOSPC) in text:
+        raise StorageError(f"The disk below {directory} is full.", hint="Free some space, and start again.")
+    raise FootprintError(f"The supervisor ended while starting:\n{text}", hint=f"The whole log is {log}.")
+
+
+def _open(pipe: IO[str] | None) -> IO[str]:
+    if pipe is None:
+        raise ValueError("the process was started without this pipe")
+    return pipe
+
+
+def _wait_unlocked(directory: Path, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while is_running(directory):
+        if time.monotonic() > deadline:
+            raise FootprintError(f"The supervisor in {directory} does not end.", hint="Run the command again.")
+        time.sleep(0.02)
+
+
+def _storage(error: OSError, directory: Path) -> StorageError:
+    return StorageError(
+        f"Cannot write to {directory}: {error.strerror}.", hint="Free some space, or move MOD209_STATE."
+    )

@@ -1,0 +1,86 @@
+"""What a lab consists of: its tasks, checks and points, as `labs/<slug>/lab.yaml` states them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from environments.errors import BadInputError
+from environments.yamlfile import Strict, load_yaml
+
+Capability = Literal["admission", "identity", "secrets", "traffic", "runtime"]
+
+
+class CheckSpec(Strict):
+    """One graded statement about a task. `critical` ones must pass for the lab's criterion to be met."""
+
+    id: str = Field(pattern=r"^[A-Z]{2}-\d+\.\d+$")
+    title: str
+    points: int = Field(ge=1)
+    critical: bool = False
+
+
+class TaskSpec(Strict):
+    """One task: its notebook, its minutes, the capability of the footprint that its checks need, and the checks."""
+
+    id: str = Field(pattern=r"^[A-Z]{2}-\d+$")
+    title: str
+    notebook: str = Field(pattern=r"^[a-z0-9-]+\.ipynb$")
+    minutes: int = Field(ge=1)
+    needs: Capability
+    checks: list[CheckSpec] = Field(min_length=1)
+
+    @property
+    def points(self) -> int:
+        """Points of all its checks."""
+        return sum(check.points for check in self.checks)
+
+
+class LabSpec(Strict):
+    """The whole of `lab.yaml`."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    slug: str = Field(pattern=r"^[a-z]+(-[a-z]+)*$")
+    title: str
+    version: str
+    criterion: str
+    tasks: list[TaskSpec] = Field(min_length=1)
+
+    @property
+    def points(self) -> int:
+        """Points of all tasks."""
+        return sum(task.points for task in self.tasks)
+
+    @property
+    def checks(self) -> list[CheckSpec]:
+        """All checks, in the order of the tasks."""
+        return [check for task in self.tasks for check in task.checks]
+
+    def task(self, task_id: str) -> TaskSpec:
+        """The task called `task_id` (any case).
+
+        Raises:
+            BadInputError: the lab has none of that name.
+        """
+        for task in self.tasks:
+            if task.id == task_id.upper():
+                return task
+        names = ", ".join(task.id for task in self.tasks)
+        raise BadInputError(f"The lab {self.slug} has no task {task_id!r}.", hint=f"Its tasks are: {names}.")
+
+
+def load_lab(course: Path, slug: str) -> LabSpec:
+    """The lab `slug` of the course whose root folder is `course`.
+
+    Raises:
+        BadInputError: there is no such lab, or its file is not as it must be.
+    """
+    path = course / "labs" / slug / "lab.yaml"
+    if not path.is_file():
+        labs = ", ".join(sorted(p.parent.name for p in course.glob("labs/*/lab.yaml"))) or "none here"
+        raise BadInputError(
+            f"There is no lab {slug!r} below {course}/labs.", hint=f"Labs: {labs}. Run from the course's folder."
+        )
+    return load_yaml(path, LabSpec)

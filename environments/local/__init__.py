@@ -1,0 +1,1 @@
+"""Provider `local`: clouds and Vault as plain processes."""

@@ -1,0 +1,157 @@
+"""The clean room of provider `local`: remember the baseline, bring it back and prove it, and settle after a learner's run."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+
+from environments.baseline import objects
+from environments.errors import FootprintError
+from environments.local import etcd_state, opa, vault_state
+from environments.local.bootstrap import Kube, wait_caught_up
+from environments.local.control_plane import ControlPlane
+from environments.local.opa import Opa
+from environments.params import LearnerParams
+from environments.platform import platform
+
+PARTS = {
+    "admission": re.compile(r"^/registry/(validatingadmissionpolic(ies|ybindings)|validatingwebhookconfigurations)/"),
+    "rbac": re.compile(r"^/registry/(cluster)?role(binding)?s/"),
+}
+SHOWN = 5  # differences that an error names
+OPERATOR_BINDINGS = ["/registry/clusterrolebindings/mod209:operator"] + [
+    f"/registry/rolebindings/{namespace}/mod209:operator" for namespace in platform().namespaces
+]
+
+
+class Baseline:
+    """State of three clouds, their OPAs and Vault as it was when this object was made. `vault` carries the root token."""
+
+    def __init__(
+        self, planes: Mapping[str, ControlPlane], opas: Mapping[str, Opa], vault: httpx.Client, stack: ExitStack
+    ) -> None:
+        enter = stack.enter_context
+        self._vault = vault
+        self._etcd = {name: enter(plane.etcd.client(timeout=30.0)) for name, plane in planes.items()}
+        self._kube = {name: Kube(enter(plane.keeper.client(timeout=30.0))) for name, plane in planes.items()}
+        self._opa = {name: enter(agent.keeper.client(timeout=30.0)) for name, agent in opas.items()}
+        with ThreadPoolExecutor(2) as pool:
+            image, document = pool.submit(vault_state.snapshot, vault), pool.submit(vault_state.dump, vault)
+            self._keys = {name: etcd_state.dump(client) for name, client in self._etcd.items()}
+            self._modules = {name: opa.modules(client) for name, client in self._opa.items()}
+            self._image, self._document = image.result(), document.result()
+        self._armed = self._keys
+
+    def arm(self, params: LearnerParams) -> None:
+        """Give the clean clouds one learner's facts. What is there then is what `settle` compares with."""
+        for name, cloud in params.clouds.items():
+            opa.put_facts(self._opa[name], name, cloud)
+            self._kube[name].apply(objects.facts(name, cloud))
+        self._armed = {name: etcd_state.dump(client) for name, client in self._etcd.items()}
+
+    def reset(self, only: str | None) -> dict[str, Any]:
+        """Bring everything, or one part, back, and prove it.
+
+        Returns:
+            `{"etcd": {cloud: {"keys_restored", "digest"}}, "vault": {"digest", "paths", "from_snapshot"}, "opa": {...}}`,
+            only what was reset.
+
+        Raises:
+            FootprintError: something is not equal to the baseline afterwards.
+        """
+        with ThreadPoolExecutor(4) as pool:
+            work = {}
+            if only in (None, "vault"):
+                work["vault"] = pool.submit(self._reset_vault)
+            if only != "vault":
+                work["etcd"] = pool.submit(self._reset_clouds, PARTS.get(only or ""))
+            if only in (None, "admission"):
+                work["opa"] = pool.submit(self._reset_opas)
+            return {part: future.result() for part, future in work.items()}
+
+    def settle(self) -> dict[str, Any]:
+        """Revoke the operator's credentials and all that was minted from them; list what was changed that may not be.
+
+        Returns:
+            `{"tampered": [what, …], "tokens_revoked": n}`.
+        """
+        tampered = [problem for name in self._etcd for problem in self._settle_cloud(name)]
+        revoked, lost = self._settle_vault()
+        return {"tampered": tampered + lost, "tokens_revoked": revoked}
+
+    def _reset_clouds(self, part: re.Pattern[str] | None) -> dict[str, Any]:
+        with ThreadPoolExecutor(len(self._etcd)) as pool:
+            return dict(zip(self._etcd, pool.map(lambda name: self._reset_cloud(name, part), self._etcd), strict=True))
+
+    def _reset_cloud(self, name: str, part: re.Pattern[str] | None) -> dict[str, Any]:
+        baseline = self._keys[name]
+        changed = etcd_state.restore(self._etcd[name], baseline, part)
+        now = etcd_state.dump(self._etcd[name])
+        left = sorted(_text(key) for key in baseline.changed(now))
+        if left := [key for key in left if not part or part.match(key)]:
+            raise _not_clean(name, left)
+        wait_caught_up(self._kube[name], changed)
+        return {"keys_restored": len(changed), "digest": now.digest}
+
+    def _reset_opas(self) -> dict[str, Any]:
+        for name, client in self._opa.items():
+            opa.replace_modules(client, {})
+            if opa.modules(client) != self._modules[name]:
+                raise _not_clean(f"{name}/opa", ["policy modules"])
+        return {name: {"modules": len(modules)} for name, modules in self._modules.items()}
+
+    def _reset_vault(self) -> dict[str, Any]:
+        """Undo a learner's usual work; where that does not give the baseline, restore the snapshot of all of Vault."""
+        restored = False
+        vault_state.undo(self._vault)
+        now = vault_state.dump(self._vault)
+        if vault_state.differences(self._document, now, learner_may_change=False):
+            vault_state.restore(self._vault, self._image)
+            now, restored = vault_state.dump(self._vault), True
+        if left := vault_state.differences(self._document, now, learner_may_change=False):
+            raise _not_clean("vault", left)
+        return {"digest": vault_state.digest(now), "paths": len(now), "from_snapshot": restored}
+
+    def _settle_cloud(self, name: str) -> list[str]:
+        """Through etcd, since an admission policy of the learner's could forbid the keeper to revoke anything."""
+        domain = etcd_state.learner_domain()
+        changed = self._armed[name].changed(etcd_state.dump(self._etcd[name]))
+        tampered = [f"{name}: {key}" for key in sorted(map(_text, changed)) if not domain.match(key)]
+        etcd_state.delete(self._etcd[name], OPERATOR_BINDINGS)
+        modules = opa.modules(self._opa[name])
+        if {key: raw for key, raw in modules.items() if not key.startswith(opa.LEARNER_PREFIX)} != self._modules[name]:
+            tampered.append(f"{name}: OPA's own modules")
+        return tampered
+
+    def _settle_vault(self) -> tuple[int, list[str]]:
+        """A Vault that its own root token cannot enter any more was taken over: nothing else can have done that."""
+        try:
+            revoked = vault_state.revoke_tokens(self._vault)
+            now = vault_state.dump(self._vault)
+        except httpx.HTTPStatusError as error:
+            return 0, [f"vault: the keeper is locked out (status {error.response.status_code})"]
+        return revoked, [
+            f"vault: {path}" for path in vault_state.differences(self._document, now, learner_may_change=True)
+        ]
+
+
+def timed(report: dict[str, Any], began: float) -> dict[str, Any]:
+    """The report with the seconds since `began` (of the monotonic clock)."""
+    return {"seconds": round(time.monotonic() - began, 4), **report}
+
+
+def _text(key: bytes) -> str:
+    return key.decode(errors="replace")
+
+
+def _not_clean(where: str, what: list[str]) -> FootprintError:
+    shown = ", ".join(what[:SHOWN]) + (" …" if len(what) > SHOWN else "")
+    return FootprintError(
+        f"{where} is not at its baseline after the reset: {shown}.", hint="Run: mod209 down, then mod209 up."
+    )

@@ -1,0 +1,202 @@
+"""One cloud's Kubernetes control plane as plain processes: etcd and kube-apiserver, and the files that they read."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from environments.baseline.objects import HERE as BASELINE
+from environments.local.pki import Authority, Pair, signing_key
+from environments.platform import JUDGES_GROUP, OPERATORS_GROUP
+from environments.supervisor.process import Command
+
+HEALTH_SECONDS = 2.0
+ANONYMOUS_PATHS = ("/livez", "/readyz", "/.well-known/openid-configuration", "/openid/v1/jwks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where a server listens, whom to trust there, and with which client certificate to go (files on disk, PEM)."""
+
+    url: str
+    ca: Path
+    cert: Path | None = None
+    key: Path | None = None
+
+    def client(self, **options: Any) -> httpx.Client:
+        """An HTTP client for this server; close it."""
+        return httpx.Client(base_url=self.url, verify=tls(self.ca, self.cert, self.key), trust_env=False, **options)
+
+    def answers(self, path: str) -> bool:
+        """Whether a GET of `path` gives 200 now."""
+        try:
+            with self.client(timeout=HEALTH_SECONDS) as client:
+                return client.get(path).status_code == httpx.codes.OK
+        except (httpx.HTTPError, OSError):
+            return False
+
+
+@cache  # health is asked often, and loading certificates is most of the cost
+def tls(ca: Path, cert: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """A TLS context that trusts `ca` alone and shows `cert` where there is one."""
+    context = ssl.create_default_context(cafile=str(ca))
+    if cert:
+        context.load_cert_chain(cert, key)
+    return context
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlPlane:
+    """One cloud: commands of its two servers, and how to reach them as keeper, operator and judge."""
+
+    name: str
+    server: str
+    ca: str
+    operator: Pair
+    judge: Pair
+    etcd: Endpoint
+    keeper: Endpoint
+    etcd_command: Command
+    apiserver_command: Command
+    audit_log: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Loopback ports of one cloud."""
+
+    etcd: int
+    etcd_peer: int
+    apiserver: int
+    opa: int
+
+
+def plan(name: str, folder: Path, ports: Ports, binaries: dict[str, Path], webhook: Pair) -> ControlPlane:
+    """Write certificates and configuration of cloud `name` into `folder`, and say what to start.
+
+    `webhook` is the client certificate that kube-apiserver shows to OPA.
+    """
+    kube, etcd = Authority(f"{name} kubernetes"), Authority(f"{name} etcd")
+    files = _Files(folder)
+    etcd_ca = files.text("etcd-ca.crt", etcd.cert)
+    etcd_cert, etcd_key = files.pair("etcd", etcd.server("etcd"))
+    client_cert, client_key = files.pair("etcd-client", etcd.client("kube-apiserver"))
+    keeper_cert, keeper_key = files.pair("keeper", kube.client("mod209:keeper", "system:masters"))
+    ca = files.text("ca.crt", kube.cert)
+    server = f"https://127.0.0.1:{ports.apiserver}"
+    etcd_endpoint = Endpoint(url=f"https://127.0.0.1:{ports.etcd}", ca=etcd_ca, cert=client_cert, key=client_key)
+    keeper = Endpoint(url=server, ca=ca, cert=keeper_cert, key=keeper_key)
+    peer = f"https://127.0.0.1:{ports.etcd_peer}"
+    etcd_argv = [
+        str(binaries["etcd"]),
+        f"--name={name}",
+        f"--data-dir={folder / 'etcd'}",
+        f"--listen-client-urls={etcd_endpoint.url}",
+        f"--advertise-client-urls={etcd_endpoint.url}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster={name}={peer}",
+        *(f"--{kind}cert-file={etcd_cert}" for kind in ("", "peer-")),
+        *(f"--{kind}key-file={etcd_key}" for kind in ("", "peer-")),
+        *(f"--{kind}trusted-ca-file={etcd_ca}" for kind in ("", "peer-")),
+        "--client-cert-auth",
+        "--peer-client-cert-auth",
+        "--unsafe-no-fsync",  # a footprint is rebuilt, never recovered
+        "--log-level=warn",
+    ]
+    return ControlPlane(
+        name=name,
+        server=server,
+        ca=kube.cert,
+        operator=kube.client("mod209:operator", OPERATORS_GROUP),
+        judge=kube.client("mod209:judge", JUDGES_GROUP),
+        etcd=etcd_endpoint,
+        keeper=keeper,
+        etcd_command=Command(name=f"{name}/etcd", argv=etcd_argv, ready=lambda: etcd_endpoint.answers("/readyz")),
+        apiserver_command=Command(
+            name=f"{name}/kube-apiserver",
+            argv=_apiserver(files, binaries, ports, kube, etcd_endpoint, webhook),
+            ready=lambda: keeper.answers("/readyz"),
+        ),
+        audit_log=folder / "audit.log",
+    )
+
+
+def _apiserver(
+    files: _Files, binaries: dict[str, Path], ports: Ports, kube: Authority, etcd: Endpoint, webhook: Pair
+) -> list[str]:
+    cert, key = files.pair("apiserver", kube.server("kube-apiserver"))
+    private, public = signing_key()
+    issuer = f"https://127.0.0.1:{ports.apiserver}"
+    flags = {
+        "etcd-servers": etcd.url,
+        "etcd-cafile": etcd.ca,
+        "etcd-certfile": etcd.cert,
+        "etcd-keyfile": etcd.key,
+        "bind-address": "127.0.0.1",
+        "advertise-address": "127.0.0.1",
+        "secure-port": ports.apiserver,
+        "tls-cert-file": cert,
+        "tls-private-key-file": key,
+        "client-ca-file": files.folder / "ca.crt",
+        "service-account-issuer": issuer,
+        "service-account-jwks-uri": f"{issuer}/openid/v1/jwks",
+        "service-account-signing-key-file": files.text("accounts.key", private),
+        "service-account-key-file": files.text("accounts.pub", public),
+        "authorization-mode": "RBAC",
+        "authentication-config": files.json("authentication.json", _authentication()),
+        "admission-control-config-file": files.json("admission.json", _webhook_client(files, ports.opa, webhook)),
+        "audit-policy-file": BASELINE / "audit-policy.yaml",
+        "audit-log-path": files.folder / "audit.log",
+        "endpoint-reconciler-type": "none",  # no pods here, so nobody looks up the `kubernetes` service
+        "profiling": "false",
+        "v": 1,
+    }
+    return [str(binaries["kube-apiserver"]), *(f"--{flag}={value}" for flag, value in flags.items())]
+
+
+def _authentication() -> dict[str, Any]:
+    """Anonymous requests reach health and the issuer's public keys, nothing else."""
+    anonymous = {"enabled": True, "conditions": [{"path": path} for path in ANONYMOUS_PATHS]}
+    return {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "anonymous": anonymous}
+
+
+def _webhook_client(files: _Files, opa_port: int, webhook: Pair) -> dict[str, Any]:
+    """Makes kube-apiserver show a client certificate to OPA, and to no other webhook."""
+    cert, key = files.pair("webhook-client", webhook)
+    user = {"name": f"127.0.0.1:{opa_port}", "user": {"client-certificate": str(cert), "client-key": str(key)}}
+    config = files.json("webhook-kubeconfig.json", {"apiVersion": "v1", "kind": "Config", "users": [user]})
+    plugin = {
+        "name": "ValidatingAdmissionWebhook",
+        "configuration": {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "WebhookAdmissionConfiguration",
+            "kubeConfigFile": str(config),
+        },
+    }
+    return {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration", "plugins": [plugin]}
+
+
+class _Files:
+    """Writes into one folder; every file is for its owner's eyes only, as the process' umask says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def text(self, name: str, content: str) -> Path:
+        path = self.folder / name
+        path.write_text(content)
+        return path
+
+    def json(self, name: str, content: dict[str, Any]) -> Path:
+        return self.text(name, json.dumps(content))
+
+    def pair(self, name: str, pair: Pair) -> tuple[Path, Path]:
+        return self.text(f"{name}.crt", pair.cert), self.text(f"{name}.key", pair.key)

@@ -1,0 +1,93 @@
+"""A cloud's whole state as etcd keys: dump it, put it back exactly, and say what differs from the baseline."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from environments.platform import platform
+
+TXN_OPERATIONS = 100  # etcd refuses more than 128 in one transaction
+# Keys that the API server renews by itself, whoever uses it.
+VOLATILE = re.compile(r"^/registry/(masterleases|peerserverleases|leases/kube-system/apiserver-)")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All keys but the volatile ones, at one revision of etcd."""
+
+    keys: Mapping[bytes, bytes]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over keys and values, in order, each with its length."""
+        state = hashlib.sha256()
+        for key in sorted(self.keys):
+            for part in (key, self.keys[key]):
+                state.update(len(part).to_bytes(8, "big") + part)
+        return state.hexdigest()
+
+    def changed(self, other: Snapshot) -> set[bytes]:
+        """Keys that one of the two lacks, or whose values differ."""
+        return {key for key in self.keys.keys() | other.keys.keys() if self.keys.get(key) != other.keys.get(key)}
+
+
+def dump(client: httpx.Client) -> Snapshot:
+    """Read everything, in one consistent read."""
+    everything = _b64(b"\0")
+    answer = client.post("/v3/kv/range", json={"key": everything, "range_end": everything}).raise_for_status().json()
+    pairs = {base64.b64decode(kv["key"]): base64.b64decode(kv.get("value", "")) for kv in answer.get("kvs", ())}
+    keys = {key: value for key, value in pairs.items() if not VOLATILE.match(key.decode(errors="replace"))}
+    return Snapshot(keys)
+
+
+def restore(client: httpx.Client, baseline: Snapshot, only: re.Pattern[str] | None = None) -> dict[bytes, int]:
+    """Write back what differs from `baseline`, and delete what it lacks; keys that `only` does not match stay as they are.
+
+    Returns:
+        The keys that were written or deleted, each with etcd's revision of that.
+    """
+    changed = baseline.changed(dump(client))
+    if only:
+        changed = {key for key in changed if only.match(key.decode(errors="replace"))}
+    revisions: dict[bytes, int] = {}
+    for keys in _chunks(sorted(changed)):
+        operations = [_operation(key, baseline.keys.get(key)) for key in keys]
+        done = client.post("/v3/kv/txn", json={"success": operations}).raise_for_status().json()
+        revisions |= dict.fromkeys(keys, int(done["header"]["revision"]))
+    return revisions
+
+
+def delete(client: httpx.Client, keys: list[str]) -> None:
+    """Delete a few keys (at most 100), whatever admission would say to it."""
+    operations = [_operation(key.encode(), None) for key in keys]
+    client.post("/v3/kv/txn", json={"success": operations}).raise_for_status()
+
+
+def learner_domain() -> re.Pattern[str]:
+    """Keys that a learner may change: objects of the platform's namespaces but RBAC, validating policies, and events."""
+    namespaces = "|".join(map(re.escape, platform().namespaces))
+    return re.compile(
+        rf"^/registry/((?!roles/|rolebindings/)[^/]+/({namespaces})/|validatingadmissionpolic(ies|ybindings)/|events/)"
+    )
+
+
+def _operation(key: bytes, value: bytes | None) -> dict[str, Any]:
+    if value is None:
+        return {"requestDeleteRange": {"key": _b64(key)}}
+    return {"requestPut": {"key": _b64(key), "value": _b64(value)}}
+
+
+def _chunks(keys: list[bytes]) -> Iterator[list[bytes]]:
+    for start in range(0, len(keys), TXN_OPERATIONS):
+        yield keys[start : start + TXN_OPERATIONS]
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,0 +1,190 @@
+"""Provider `local`: three clouds and a Vault as child processes. Lives inside the supervisor; `environments.footprint` is its client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from environments.access import Access, CloudAccess, Role, VaultAccess, WorkbenchAccess, write_access
+from environments.baseline import objects
+from environments.baseline import vault as baseline_vault
+from environments.local import control_plane, opa, vault
+from environments.local.baseline import Baseline, timed
+from environments.local.bootstrap import Kube
+from environments.local.pki import Authority
+from environments.params import LearnerParams
+from environments.platform import platform
+from environments.supervisor.ports import Ports
+from environments.supervisor.process import Child, Command, wait_ready
+from environments.workbench import command as workbench
+
+Progress = Callable[[str], None]
+PAGE_BYTES = 4096
+
+
+class LocalFootprint:
+    """All servers of one footprint. Create, `start`, use, `stop`; start only from the main thread."""
+
+    provider = "local"
+
+    def __init__(self, directory: Path, lab: str, params: LearnerParams, binaries: dict[str, Path]) -> None:
+        self.directory = directory
+        self.lab = lab
+        self.params = params
+        self._binaries = binaries
+        self._ports = Ports()
+        self._children: list[Child] = []
+        self._clients = ExitStack()
+        self._plan()
+
+    def _plan(self) -> None:
+        port, binaries = self._ports.reserve, self._binaries
+        self._authority = Authority("mod209 platform")
+        self._opas = {
+            name: opa.plan(name, self.directory / name, port(), binaries["opa"]) for name in platform().clouds
+        }
+        self._planes = {}
+        for name, agent in self._opas.items():
+            ports = control_plane.Ports(etcd=port(), etcd_peer=port(), apiserver=port(), opa=agent.port)
+            self._planes[name] = control_plane.plan(name, self.directory / name, ports, binaries, agent.webhook)
+        self._vault = vault.plan(self.directory / "vault", port(), port(), binaries["vault"], self._authority)
+        endpoints = {name: agent.keeper for name, agent in self._opas.items()}
+        self._bench = workbench.plan(self.directory / "workbench", port(), binaries, endpoints, self._authority)
+
+    def start(self, progress: Progress) -> None:
+        """Start all servers, bring them to the baseline and remember it.
+
+        Raises:
+            FootprintError: a server failed; what had started is stopped again.
+        """
+        (self.directory / "logs").mkdir(exist_ok=True)
+        try:
+            self._boot(progress)
+            self._baseline = Baseline(self._planes, self._opas, self._vault_client, self._clients)
+            self._arm()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything in reverse order: API servers before their etcd, which they would wait for forever."""
+        self._clients.close()
+        while self._children:
+            self._children.pop().stop()
+        self._ports.release()
+
+    def access(self, role: Role) -> Access:
+        """Endpoints and new credentials for `role`."""
+        operator = role == "operator"
+        clouds = {}
+        for name, plane in self._planes.items():
+            pair = plane.operator if operator else plane.judge
+            clouds[name] = CloudAccess(
+                server=plane.server, ca=plane.ca, cert=pair.cert, key=pair.key, issuer=plane.server
+            )
+        token = (
+            baseline_vault.operator_token(self._vault_client)
+            if operator
+            else baseline_vault.judge_token(self._vault_client)
+        )
+        bench = WorkbenchAccess(address=self._bench.url, ca=self._authority.cert, token=self._bench.token)
+        return Access(
+            role=role,
+            provider=self.provider,
+            lab=self.lab,
+            clouds=clouds,
+            vault=VaultAccess(address=self._vault.endpoint.url, ca=self._vault.ca, token=token),
+            workbench=bench if operator else None,
+            params=self.params,
+        )
+
+    def reset(self, only: str | None, params: LearnerParams | None) -> dict[str, Any]:
+        """Bring everything (or the part `only`) back to the baseline, prove it, and arm it anew; see `Baseline.reset`."""
+        began = time.monotonic()
+        self.params = params or self.params
+        report = self._baseline.reset(only)
+        if only in (None, "vault"):  # the operator's old token is gone
+            self._arm()
+        return timed({"part": only or "all", **report}, began)
+
+    def settle(self) -> dict[str, Any]:
+        """After a learner's run and before the judge; see `Baseline.settle`."""
+        began = time.monotonic()
+        return timed(self._baseline.settle(), began)
+
+    def status(self) -> dict[str, Any]:
+        """`{"servers": {name: {"pid", "state", "rss_bytes"}}, "ready", "rss_bytes"}`, state `running` or `exited (n)`."""
+        servers = {child.name: _server(child) for child in self._children}
+        ready = all(server["state"] == "running" for server in servers.values())
+        clouds = {name: plane.server for name, plane in self._planes.items()}
+        rss = sum(server["rss_bytes"] for server in servers.values())
+        return {
+            "servers": servers,
+            "ready": ready,
+            "rss_bytes": rss,
+            "clouds": clouds,
+            "vault": self._vault.endpoint.url,
+        }
+
+    def _boot(self, progress: Progress) -> None:
+        """Each server starts as soon as what it needs is healthy; set-up runs beside the waiting."""
+        commands = [plane.etcd_command for plane in self._planes.values()] + [self._vault.command]
+        commands += [agent.command for agent in self._opas.values()] + [self._bench.command]
+        with ThreadPoolExecutor(8) as pool:
+            work: list[Future[None]] = []
+
+            def ready(child: Child) -> list[Child]:
+                progress(f"{child.name} is ready")
+                cloud, _, server = child.name.partition("/")
+                if server == "kube-apiserver":
+                    work.append(pool.submit(self._set_up_cloud, cloud))
+                elif child.name == "vault":
+                    work.append(pool.submit(self._set_up_vault))
+                return [self._spawn(self._planes[cloud].apiserver_command)] if server == "etcd" else []
+
+            wait_ready([self._spawn(command) for command in commands], ready)
+            for future in work:
+                future.result()
+
+    def _spawn(self, command: Command) -> Child:
+        child = Child(command, self.directory / "logs" / f"{command.name.replace('/', '-')}.log")
+        self._children.append(child)
+        return child
+
+    def _set_up_cloud(self, name: str) -> None:
+        plane, agent = self._planes[name], self._opas[name]
+        with plane.keeper.client(timeout=30.0) as client:
+            kube = Kube(client)
+            kube.create_all(objects.namespaces())
+            kube.create_all(objects.contents(f"{agent.keeper.url}/", agent.ca))
+
+    def _set_up_vault(self) -> None:
+        client = self._vault.endpoint.client(timeout=30.0)
+        self._vault_client: httpx.Client = self._clients.enter_context(client)
+        client.headers["X-Vault-Token"] = vault.unseal_new(client)
+        baseline_vault.set_up(client, str(self._vault.audit_log))
+
+    def _arm(self) -> None:
+        self._baseline.arm(self.params)
+        write_access(self.directory / "operator.json", self.access("operator"))
+
+
+def _server(child: Child) -> dict[str, Any]:
+    status = child.exited()
+    state = "running" if status is None else f"exited ({status})"
+    return {"pid": child.pid, "state": state, "rss_bytes": rss_bytes(child.pid) if status is None else 0}
+
+
+def rss_bytes(pid: int) -> int:
+    """Resident memory of a process; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+    except OSError:
+        return 0
+    return int(fields[1]) * PAGE_BYTES

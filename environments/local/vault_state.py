@@ -1,0 +1,146 @@
+"""Vault's state as one canonical document, for comparing with the baseline; and the raft snapshot that brings it back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from environments.baseline.vault import LEARNER_POLICY_PREFIX, jwt_mount
+from environments.local.vault import wait_active
+from environments.platform import platform
+
+Document = dict[str, Any]
+THREADS = 4
+
+
+def dump(client: httpx.Client) -> Document:
+    """Everything that matters, path to content: mounts, policies, audit devices, auth configuration, secrets, identities, tokens.
+
+    Secret values appear as SHA-256 only. `client` carries the root token, whose own accessor is left out.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        document: Document = {path: _mounts(client, path) for path in ("sys/mounts", "sys/auth", "sys/audit")}
+        mounts = [jwt_mount(cloud) for cloud in platform().clouds]
+        paths = [f"auth/{mount}/config" for mount in mounts]
+        paths += _children(pool, client, [f"auth/{mount}/role" for mount in mounts])
+        paths += _children(pool, client, ["sys/policies/acl", "identity/group/id", "sys/quotas/rate-limit"])
+        document |= dict(zip(paths, pool.map(lambda path: _data(client, path), paths), strict=True))
+        document["identity/entity"] = sorted(_list(client, "identity/entity/id"))
+        document["auth/token/accessors"] = sorted(set(_list(client, "auth/token/accessors")) - {_own_accessor(client)})
+        document |= _secrets(pool, client)
+    return document
+
+
+def digest(document: Document) -> str:
+    """SHA-256 of the canonical JSON."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def differences(baseline: Document, now: Document, *, learner_may_change: bool) -> list[str]:
+    """Paths that differ. With `learner_may_change`, what is the learner's to change does not count."""
+    paths = sorted(path for path in baseline.keys() | now.keys() if baseline.get(path) != now.get(path))
+    return [path for path in paths if not (learner_may_change and _is_learners(path))]
+
+
+def snapshot(client: httpx.Client) -> bytes:
+    """A raft snapshot of the whole of Vault."""
+    return client.get("/v1/sys/storage/raft/snapshot").raise_for_status().content
+
+
+def restore(client: httpx.Client, image: bytes) -> None:
+    """Bring the whole of Vault back to a snapshot of its own, and wait until it answers again.
+
+    Vault itself waits 5.5 s in this, so it is kept for what `undo` cannot mend.
+    """
+    client.post("/v1/sys/storage/raft/snapshot-force", content=image).raise_for_status()
+    wait_active(client)
+
+
+def undo(client: httpx.Client) -> None:
+    """Undo all that learners may do: their policies, the contents of the jwt mounts, and what logins left behind."""
+    revoke_tokens(client)
+    policies = [
+        f"sys/policies/acl/{name}"
+        for name in _list(client, "sys/policies/acl")
+        if name.startswith(LEARNER_POLICY_PREFIX)
+    ]
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda path: client.delete(f"/v1/{path}"), policies))
+        list(pool.map(lambda cloud: _remount(client, jwt_mount(cloud)), platform().clouds))
+    if entities := list(_list(client, "identity/entity/id")):
+        client.post("/v1/identity/entity/batch-delete", json={"entity_ids": entities})
+
+
+def revoke_tokens(client: httpx.Client) -> int:
+    """Revoke every token but `client`'s own; returns how many there were."""
+    accessors = set(_list(client, "auth/token/accessors")) - {_own_accessor(client)}
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda a: client.post("/v1/auth/token/revoke-accessor", json={"accessor": a}), accessors))
+    return len(accessors)
+
+
+def _is_learners(path: str) -> bool:
+    """Policies `ml-…`, and the configuration and roles of the jwt mounts. Logging in makes entities."""
+    roles = tuple(f"auth/{jwt_mount(cloud)}/" for cloud in platform().clouds)
+    return path.startswith((f"sys/policies/acl/{LEARNER_POLICY_PREFIX}", *roles)) or path == "identity/entity"
+
+
+def _remount(client: httpx.Client, mount: str) -> None:
+    if _data(client, f"auth/{mount}/config") or _list(client, f"auth/{mount}/role"):
+        client.delete(f"/v1/sys/auth/{mount}")
+        client.post(f"/v1/sys/auth/{mount}", json={"type": "jwt"})
+
+
+def _mounts(client: httpx.Client, path: str) -> Document:
+    """Mounts without the names that Vault makes up for each: a mount that was made anew is as good."""
+    return {
+        name: {key: value for key, value in mount.items() if key not in ("accessor", "uuid")}
+        for name, mount in _data(client, path).items()
+    }
+
+
+def _children(pool: ThreadPoolExecutor, client: httpx.Client, folders: list[str]) -> list[str]:
+    listings = pool.map(lambda folder: _list(client, folder), folders)
+    return [f"{folder}/{name}" for folder, names in zip(folders, listings, strict=True) for name in names]
+
+
+def _secrets(pool: ThreadPoolExecutor, client: httpx.Client) -> Document:
+    """Every secret below kv: version and SHA-256 of its content."""
+    folders, leaves = ["kv/metadata/"], []
+    while folders:
+        found = list(pool.map(lambda folder: (folder, _list(client, folder)), folders))
+        names = [folder + name for folder, children in found for name in children]
+        folders = [name for name in names if name.endswith("/")]
+        leaves += [name for name in names if not name.endswith("/")]
+    return dict(zip(leaves, pool.map(lambda leaf: _secret(client, leaf), leaves), strict=True))
+
+
+def _secret(client: httpx.Client, leaf: str) -> Document:
+    answer = client.get(f"/v1/{leaf.replace('kv/metadata/', 'kv/data/', 1)}")
+    body = json.dumps(answer.json().get("data"), sort_keys=True)
+    return {"status": answer.status_code, "sha256": hashlib.sha256(body.encode()).hexdigest()}
+
+
+def _data(client: httpx.Client, path: str) -> Any:
+    answer = client.get(f"/v1/{path}")
+    if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.BAD_REQUEST):  # a jwt mount not configured says either
+        return None
+    return answer.raise_for_status().json().get("data")
+
+
+def _list(client: httpx.Client, path: str) -> Iterable[str]:
+    answer = client.request("LIST", f"/v1/{path}")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return []
+    keys: list[str] = answer.raise_for_status().json()["data"]["keys"]
+    return keys
+
+
+def _own_accessor(client: httpx.Client) -> str:
+    accessor: str = _data(client, "auth/token/lookup-self")["accessor"]
+    return accessor

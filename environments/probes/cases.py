@@ -1,0 +1,86 @@
+"""From probes to single requests: each probe for each cloud, workload and target that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from environments.access import Access
+from environments.platform import Workload, platform
+from environments.probes.facts import facts_of, pick
+from environments.probes.model import AdmissionProbe, LoginProbe, Probe, SecretProbe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One request to be: `workload` of `cloud` asks; `target` of `target_cloud` is whose token or secret it is about."""
+
+    probe: Probe
+    cloud: str
+    workload: Workload
+    target_cloud: str
+    target: Workload
+    kind: str
+    facts: Mapping[str, str]
+
+
+def cases_of(access: Access, seed: bytes, probes: Iterable[Probe]) -> Iterator[Case]:
+    """Every request that `probes` stand for."""
+    for probe in probes:
+        for cloud in probe.clouds or access.clouds:
+            for workload in _workloads(probe, seed, cloud):
+                facts = facts_of(access, seed, probe.id, cloud, workload)
+                case = Case(
+                    probe=probe,
+                    cloud=cloud,
+                    workload=workload,
+                    target_cloud=cloud,
+                    target=workload,
+                    kind="",
+                    facts=facts,
+                )
+                yield from _spread(case, list(access.clouds), seed)
+
+
+def _workloads(probe: Probe, seed: bytes, cloud: str) -> list[Workload]:
+    everyone = platform().workloads
+    if probe.workload == "each":
+        return everyone
+    if probe.workload == "any":
+        # One for all probes of a check: then they share twins, and a run is half as long.
+        return [pick(everyone, seed, "workload", probe.check, cloud)]
+    return [workload for workload in everyone if f"{workload.namespace}/{workload.account}" == probe.workload]
+
+
+def _spread(case: Case, clouds: list[str], seed: bytes) -> Iterator[Case]:
+    match case.probe:
+        case LoginProbe() as probe:
+            for cloud in [case.cloud] if probe.token.cloud == "own" else _without(clouds, case.cloud):
+                yield from _at(case, cloud, [case.workload] if probe.token.holder == "own" else _peers(case.workload))
+        case SecretProbe(of="others"):
+            yield from _at(case, case.cloud, _peers(case.workload))
+        case SecretProbe(of="elsewhere"):
+            for cloud in _without(clouds, case.cloud):
+                yield from _at(case, cloud, [case.workload])
+        case SecretProbe(of="far"):
+            words = (case.probe.id, case.cloud, case.workload.role)
+            cloud = pick(_without(clouds, case.cloud), seed, "far-cloud", *words)
+            yield from _at(case, cloud, [pick(_peers(case.workload), seed, "far", *words)])
+        case AdmissionProbe() as probe:
+            yield from (replace(case, kind=kind) for kind in probe.as_)
+        case _:
+            yield case
+
+
+def _at(case: Case, cloud: str, targets: Iterable[Workload]) -> Iterator[Case]:
+    for target in targets:
+        facts = {**case.facts, "target": target.secret(cloud)}
+        yield replace(case, target_cloud=cloud, target=target, facts=facts)
+
+
+def _peers(workload: Workload) -> list[Workload]:
+    return [peer for peer in platform().workloads if peer != workload]
+
+
+def _without(clouds: list[str], cloud: str) -> list[str]:
+    return [other for other in clouds if other != cloud]

@@ -1,0 +1,1 @@
+"""Own the processes of a footprint."""

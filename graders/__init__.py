@@ -1,0 +1,1 @@
+"""Middle layer: everything that decides a grade."""

@@ -1,0 +1,110 @@
+"""Grade a batch of submissions, and write everything that comes of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from environments.errors import BadInputError, StorageError
+from environments.labspec import load_lab
+from graders.cage import BubblewrapCage, Cage, Limits
+from graders.gradebook import record
+from graders.grading import Graded, Setting, grade_one, room
+from graders.intake import Intake, Refused, Staged, take_in
+from graders.probeset import fingerprint, load_all
+from graders.records import Records
+from graders.report import Extras, write_report
+from graders.verdicts import Outcome, Results, all_alike, write_results
+
+PROVIDERS = ("local",)
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to grade, by what, and where the results go."""
+
+    course: Path
+    lab: str
+    submitted: Path
+    out: Path
+    term_key: bytes
+    provider: str = "local"
+    limits: Limits = Limits()
+
+
+def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
+    """Grade every submission of the order's folder; `step` is told what happens.
+
+    Writes `results.json`, `index.html`, `feedback/`, `junit.xml`, `gradebook.db` and `records/` into the order's `out`. Each submission is kept as
+    soon as it is graded: run again after an interruption, the batch carries on.
+
+    Raises:
+        BadInputError: nothing to grade, or the lab or the provider does not exist.
+        CageError: the cage does not hold; nothing was graded.
+        FootprintError: no footprint could be started.
+        StorageError: a result could not be written.
+    """
+    if order.provider not in PROVIDERS:
+        raise BadInputError(f"There is no provider {order.provider!r}.", hint=f"Providers: {', '.join(PROVIDERS)}.")
+    spec = load_lab(order.course, order.lab)
+    setting = Setting(
+        course=order.course,
+        spec=spec,
+        probes=load_all(order.course, spec),
+        term_key=order.term_key,
+        cage=cage or BubblewrapCage(),
+        limits=order.limits,
+    )
+    release = order.course / "labs" / spec.slug / "notebooks"
+    _make_folder(order.out)
+    with tempfile.TemporaryDirectory(prefix="mod209-grade-") as staging:
+        intake = take_in(order.submitted, spec, release, Path(staging))
+        graded = _grade_all(order, setting, intake, step)
+        results = Results(lab=spec.slug, provider=order.provider, submissions=[one.result for one in graded])
+        step("writing reports")
+        extras = {one.result.learner: one.extras for one in graded}
+        write_report(order.out, spec, results, extras)
+        staged = {one.learner: one.path for one in intake.staged}
+        record(order.out / "gradebook.db", spec, results, release, staged)
+        write_results(order.out / "results.json", results)
+    return results
+
+
+def _grade_all(order: Order, setting: Setting, intake: Intake, step: Step) -> list[Graded]:
+    """Results in the order of the learners; a footprint is started only if something must be run."""
+    records = Records(order.out / "records", fingerprint(order.course, setting.spec, order.term_key))
+    done = {one.learner: _refused(setting, one) for one in intake.refused}
+    for one in intake.staged:
+        if found := records.find(one.learner, one.sha256):
+            done[one.learner] = found
+    todo = [one for one in intake.staged if one.learner not in done]
+    if todo:
+        step("proving the cage")
+        setting.cage.prove()
+        _run(setting, todo, records, done, step)
+    return [done[one.learner] for one in intake.submissions]
+
+
+def _run(setting: Setting, todo: list[Staged], records: Records, done: dict[str, Graded], step: Step) -> None:
+    with room(setting.spec.slug, lambda text: step(f"starting a footprint: {text}")) as clean:
+        for number, one in enumerate(todo, 1):
+            step(f"{one.learner} ({number} of {len(todo)})")
+            done[one.learner] = grade_one(setting, one, clean)
+            records.keep(done[one.learner])
+
+
+def _refused(setting: Setting, one: Refused) -> Graded:
+    result = all_alike(setting.spec, one.learner, one.sha256, Outcome.NOT_GRADED, one.error)
+    return Graded(result=result, extras=Extras())
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"Cannot write to {folder}: {error.strerror}.", hint="Name another folder by --out."
+        ) from None

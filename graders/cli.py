@@ -1,0 +1,95 @@
+"""The instructor's and maintainer's commands of `mod209`: release, grade, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from environments import console
+from environments.cli import Json, Lab
+from environments.errors import NotAllGradedError, VerifyError
+from environments.labspec import load_lab
+from environments.params import read_term_key
+from environments.paths import config_dir
+from graders.batch import Order, grade_batch
+from graders.release import release_command
+from graders.report import summary
+from graders.verify import verify
+
+Course = Annotated[Path, typer.Option("--course", envvar="MOD209_COURSE", help="The course's root folder.")]
+
+
+def grade_command(
+    lab: Lab,
+    submitted: Annotated[Path, typer.Argument(help="Folder with <learner>/<lab>/ for each learner.")],
+    out: Annotated[Path, typer.Option(help="Where results, reports and gradebook go.")],
+    provider: Annotated[str, typer.Option(help="Where the clouds run: local.")] = "local",
+    term_key: Annotated[
+        Path | None,
+        typer.Option(help="This term's key; made on first use. Default: term.key in the configuration folder."),
+    ] = None,
+    course: Course = Path(),
+    as_json: Json = False,
+) -> None:
+    """Grade every submission in a folder. Run again after an interruption, it carries on."""
+    order = Order(
+        course=course.absolute(),
+        lab=lab,
+        submitted=submitted,
+        out=out,
+        term_key=read_term_key(term_key or config_dir() / "term.key"),
+        provider=provider,
+    )
+    with console.progress(f"Grading {lab}") as step:
+        results = grade_batch(order, step)
+    if as_json:
+        console.print_json(results.model_dump(mode="json", by_alias=True))
+    else:
+        console.out.print(summary(load_lab(course.absolute(), lab), results))
+        console.out.print(f"Report: {out / 'index.html'}", soft_wrap=True)
+    if not results.final:
+        open_ = [one for one in results.submissions if not one.final]
+        names = ", ".join(f"{one.learner} ({one.verdict})" for one in open_[:10])
+        raise NotAllGradedError(
+            f"{len(open_)} of {len(results.submissions)} submissions are not finally graded: {names}.",
+            hint="The report says why. Run the same command again to try those that failed through no fault of theirs.",
+        )
+
+
+def verify_command(
+    lab: Lab,
+    provider: Annotated[str, typer.Option(help="Where the clouds run: local.")] = "local",
+    only: Annotated[list[str] | None, typer.Option(help="One variant by name; may be given more than once.")] = None,
+    course: Course = Path(),
+    as_json: Json = False,
+) -> None:
+    """Test the graders: reference and alternatives pass, and each broken variant fails exactly the checks it names."""
+    with console.progress(f"Verifying {lab}") as step:
+        matrix = verify(course.absolute(), lab, step, provider, only)
+    if as_json:
+        console.print_json(matrix.as_json())
+    else:
+        console.out.print(matrix.as_table())
+    wrong = [row for row in matrix.rows if not row.ok]
+    for row in wrong:
+        missing, extra = set(row.variant.expected) - set(row.failed), set(row.failed) - set(row.variant.expected)
+        said = [
+            f"did not fail {', '.join(sorted(missing))}" if missing else "",
+            f"failed {', '.join(sorted(extra))} too" if extra else "",
+        ]
+        console.err.print(f"{row.variant.name}: {' and '.join(filter(None, said)) or row.result.verdict}")
+    if wrong or (matrix.unkilled and not only):
+        unkilled = f"; no variant fails {', '.join(matrix.unkilled)}" if matrix.unkilled and not only else ""
+        raise VerifyError(
+            f"{len(wrong)} of {len(matrix.rows)} variants are not graded as they name{unkilled}.",
+            hint="Correct the check, the probe or the variant's `expected`.",
+        )
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Mount the commands of this layer."""
+    app.command("release")(release_command)
+    app.command("grade")(grade_command)
+    app.command("verify")(verify_command)

@@ -1,0 +1,32 @@
+"""What the judge's process is told, and what it answers: plain JSON both ways."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from environments.access import Access
+from environments.labspec import Capability, LabSpec
+from environments.probes.model import AnyProbe
+from environments.yamlfile import Strict
+from graders.verdicts import Outcome
+
+
+class Job(Strict):
+    """One footprint to judge. `seed` (hex) draws what hidden probes ask."""
+
+    access: Access
+    spec: LabSpec
+    probes: list[AnyProbe]
+    capabilities: frozenset[Capability]
+    seed: str = Field(pattern=r"^([0-9a-f]{2})*$")
+
+
+class Line(Strict):
+    """The verdict of one check, as the judge's process says it."""
+
+    check: str
+    outcome: Annotated[Outcome, Field(description="never `tampered`: that is found before anything is judged")]
+    message: str
+    seconds: float = Field(ge=0, allow_inf_nan=False)

@@ -1,0 +1,104 @@
+"""The pytest plugin of the judge's process: reads the job, probes once, and streams a verdict a check.
+
+The job comes on standard input and verdicts leave by an inherited descriptor, so that neither is ever in a file, an
+argument or the environment. Loaded by `-p`; see `runner.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Generator, Sequence
+
+import pytest
+
+from environments.probes import Observation, Prober
+from graders.judge.evidence import CannotJudgeError, Evidence, NotHeldError
+from graders.judge.job import Job, Line
+from graders.judge.marks import MARK
+from graders.verdicts import Outcome
+
+VERDICTS = pytest.StashKey[int]()
+JOB = pytest.StashKey[Job]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The descriptor that verdicts go to."""
+    parser.addoption("--verdict-fd", type=int, required=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the job in."""
+    config.addinivalue_line("markers", f"{MARK}(id): the check of that id in lab.yaml")
+    config.stash[VERDICTS] = config.getoption("--verdict-fd")
+    config.stash[JOB] = Job.model_validate_json(sys.stdin.buffer.read())
+
+
+@pytest.fixture(scope="session")
+def job(pytestconfig: pytest.Config) -> Job:
+    """What is to be judged."""
+    return pytestconfig.stash[JOB]
+
+
+@pytest.fixture(scope="session")
+def observations(job: Job) -> Sequence[Observation]:
+    """The answers to all probes, asked at once before the first check."""
+    return Prober(job.access, job.capabilities, bytes.fromhex(job.seed)).run(job.probes)
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest, job: Job, observations: Sequence[Observation]) -> Evidence:
+    """The observations of the check that asks for them."""
+    check_id = check_of(request.node)
+    needs = job.spec.task(check_id.split(".")[0]).needs
+    if needs not in job.capabilities:
+        raise CannotJudgeError(f"This footprint ({job.access.provider}) has no {needs}.")
+    mine = [seen for seen in observations if seen.check == check_id]
+    return Evidence(clouds=list(job.access.clouds), observations=mine)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say the verdict as soon as it is known: at the check's end, or where its set-up failed."""
+    report = yield
+    if call.when == "call" or (call.when == "setup" and call.excinfo):
+        outcome, message = verdict(item, call.excinfo.value if call.excinfo else None)
+        line = Line(check=check_of(item), outcome=outcome, message=message, seconds=_seconds(item))
+        _say(item.config.stash[VERDICTS], line)
+    return report
+
+
+def check_of(item: pytest.Item) -> str:
+    """The id that a check was marked with; empty if it was not."""
+    mark = item.get_closest_marker(MARK)
+    return str(mark.args[0]) if mark and mark.args else ""
+
+
+def verdict(item: pytest.Item, error: BaseException | None) -> tuple[Outcome, str]:
+    """Outcome and message for a check that ended with `error`. Whatever is not a clear pass or fail is not graded."""
+    if error is None:
+        return Outcome.PASSED, ""
+    if isinstance(error, NotHeldError):
+        return Outcome.FAILED, f"{_advice(item)}\n\n{error}"
+    if isinstance(error, CannotJudgeError):
+        return Outcome.NOT_GRADED, str(error)
+    return Outcome.NOT_GRADED, f"The check itself failed ({type(error).__name__}). This is not your fault."
+
+
+def _seconds(item: pytest.Item) -> float:
+    """What its probes took, added up: they were asked side by side, and before any check began."""
+    seen: Evidence | None = getattr(item, "funcargs", {}).get("evidence")
+    return sum(observation.seconds for observation in seen.observations) if seen else 0.0
+
+
+def _advice(item: pytest.Item) -> str:
+    return inspect.cleandoc(getattr(item, "obj", None).__doc__ or "")
+
+
+def _say(descriptor: int, line: Line) -> None:
+    data = line.model_dump_json().encode() + b"\n"
+    while data:
+        data = data[os.write(descriptor, data) :]

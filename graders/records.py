@@ -1,0 +1,64 @@
+"""What is done already: one file a graded submission, so that an interrupted batch carries on where it was."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from environments.errors import BadInputError
+from environments.yamlfile import Strict, read_text
+from graders.grading import Graded
+from graders.report import Extras
+from graders.storage import write_whole
+from graders.verdicts import SubmissionResult, SubmissionVerdict
+
+MAX_RECORD = 64 << 20  # the cage lets 16 MiB out, and base64 makes a third more of it
+
+
+class Record(Strict):
+    """One graded submission, and the fingerprint of what graded it."""
+
+    fingerprint: str
+    result: SubmissionResult
+    notes: tuple[str, ...]
+    notebooks: dict[str, str]
+
+
+class Records:
+    """The records of one batch's folder. One is used again only if neither the submission nor the grader has changed."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self._folder = folder
+        self._fingerprint = fingerprint
+
+    def find(self, learner: str, sha256: str) -> Graded | None:
+        """The result of an earlier run, if it still holds; a `not_graded` one is tried again."""
+        try:
+            record = Record.model_validate_json(read_text(self._path(learner), MAX_RECORD))
+        except (BadInputError, ValidationError):
+            return None
+        same = record.fingerprint == self._fingerprint and record.result.sha256 == sha256
+        if not same or record.result.verdict is SubmissionVerdict.NOT_GRADED:
+            return None
+        notebooks = {name: base64.b64decode(text) for name, text in record.notebooks.items()}
+        return Graded(result=record.result, extras=Extras(notes=record.notes, notebooks=notebooks))
+
+    def keep(self, graded: Graded) -> None:
+        """Write the record, whole or not at all.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        record = {
+            "fingerprint": self._fingerprint,
+            "result": graded.result.model_dump(mode="json"),
+            "notes": list(graded.extras.notes),
+            "notebooks": {name: base64.b64encode(data).decode() for name, data in graded.extras.notebooks.items()},
+        }
+        write_whole(self._path(graded.result.learner), json.dumps(record).encode())
+
+    def _path(self, learner: str) -> Path:
+        return self._folder / f"{learner}.json"

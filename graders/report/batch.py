@@ -1,0 +1,43 @@
+"""Write all of a batch's reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from environments.labspec import LabSpec
+from graders.report.extras import Extras
+from graders.report.feedback import feedback_page
+from graders.report.junit import junit_xml
+from graders.report.overview import feedback_name, overview_page
+from graders.storage import write_whole
+from graders.verdicts import Results
+
+
+def write_report(
+    out: Path,
+    spec: LabSpec,
+    results: Results,
+    extras: Mapping[str, Extras] | None = None,
+    made: datetime | None = None,
+) -> None:
+    """Write `index.html`, `feedback/<learner>.html` for each learner, and `junit.xml` into `out`.
+
+    Args:
+        out: the batch's folder; made where it does not exist.
+        spec: the lab.
+        results: the batch.
+        extras: by learner, what happened on the way.
+        made: when the batch was graded, with its time zone; now, if not given.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    made = made or datetime.now(UTC)
+    for result in results.submissions:
+        found = (extras or {}).get(result.learner, Extras())
+        page = feedback_page(spec, results.provider, result, found, made)
+        write_whole(out / "feedback" / feedback_name(result.learner), page.encode())
+    write_whole(out / "junit.xml", junit_xml(spec, results, made))
+    write_whole(out / "index.html", overview_page(spec, results, made).encode())

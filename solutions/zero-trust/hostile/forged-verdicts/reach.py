@@ -1,0 +1,13 @@
+import socket
+import urllib.request
+
+for address in (("1.1.1.1", 53), ("169.254.169.254", 80), ("127.0.0.1", 22), ("127.0.0.1", 8888)):
+    try:
+        socket.create_connection(address, timeout=0.2).close()
+        print("reached", address)
+    except OSError as error:
+        print(address, error)
+try:
+    print(urllib.request.urlopen("http://example.com", timeout=0.5).read(100))
+except OSError as error:
+    print(error)
