@@ -17,7 +17,7 @@ c = get_config()  # type: ignore[name-defined]  # noqa: F821  nbgrader defines i
 class RefuseAutograde(NbGraderPreprocessor):  # type: ignore[misc]
     """Stops `nbgrader autograde` before anything of a submission runs."""
 
-    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:  # noqa: ARG002  nbgrader calls it so
         """Refuse.
 
         Raises:

@@ -17,6 +17,7 @@ from rich.console import Console
 from environments.errors import CourseError, StorageError
 
 INTERRUPTED = 130
+STOPPED = "Interrupted. Nothing is left running; the same command carries on."
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -26,13 +27,11 @@ def run(app: typer.Typer) -> int:  # noqa: PLR0911 - one return an exit code
     # A polite end (systemd, docker stop, `kill`) unwinds as Ctrl-C does, so that nothing is left running.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # typer gives an exit code here, and what a command returned
     except CourseError as error:
         return _report(error)
-    except typer.Exit as exit_:
-        return exit_.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        err.print("Interrupted. Nothing is left running; the same command carries on.", style="yellow")
+        err.print(STOPPED, style="yellow")
         return INTERRUPTED
     except BrokenPipeError:  # `mod209 … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -51,7 +50,9 @@ def run(app: typer.Typer) -> int:  # noqa: PLR0911 - one return an exit code
             raise
         error.show()
         return int(error.exit_code)
-    return 0
+    if code == INTERRUPTED:
+        err.print(STOPPED, style="yellow")
+    return code if isinstance(code, int) else 0
 
 
 @contextmanager

@@ -75,7 +75,7 @@ class Footprint:
         with contextlib.suppress(FootprintError):  # not running is what was wanted
             self._ask("down")
         if self._owner:
-            self._owner.communicate()
+            _reap(self._owner)
         _wait_unlocked(self.directory)
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
@@ -145,9 +145,12 @@ def start(
         _await_ready(owner, directory, progress)
     except BaseException:
         owner.terminate()
-        owner.communicate()
+        _reap(owner)
         raise
-    return Footprint(directory, provider, owner if bound else None)
+    if not bound:
+        _open(owner.stdin).close()
+        _open(owner.stdout).close()
+    return Footprint(directory, provider, owner)
 
 
 @contextlib.contextmanager
@@ -197,6 +200,13 @@ def _await_ready(owner: subprocess.Popen[str], directory: Path, progress: Progre
     if os.strerror(errno.ENOSPC) in text:
         raise StorageError(f"The disk below {directory} is full.", hint="Free some space, and start again.")
     raise FootprintError(f"The supervisor ended while starting:\n{text}", hint=f"The whole log is {log}.")
+
+
+def _reap(owner: subprocess.Popen[str]) -> None:
+    for pipe in (owner.stdin, owner.stdout):
+        if pipe:
+            pipe.close()
+    owner.wait()
 
 
 def _open(pipe: IO[str] | None) -> IO[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NoReturn
 
+FORMAT = 4
 MAX_CELLS = 500
 MAX_DEPTH = 32
 MAX_OUTPUTS = 50
@@ -44,7 +45,11 @@ def parse(data: bytes) -> list[Cell]:
         NotebookError: not UTF-8, not JSON, not a notebook, too deep or with too many cells.
     """
     document = _json(data)
-    if not isinstance(document, dict) or not isinstance(document.get("cells"), list) or document.get("nbformat") != 4:
+    if (
+        not isinstance(document, dict)
+        or not isinstance(document.get("cells"), list)
+        or document.get("nbformat") != FORMAT
+    ):
         raise NotebookError("is not a Jupyter notebook of format 4; open it in JupyterLab and save it again")
     if len(document["cells"]) > MAX_CELLS:
         raise NotebookError(f"has more than {MAX_CELLS} cells")
@@ -67,7 +72,7 @@ def render(cells: list[Cell]) -> bytes:
     document = {
         "cells": [_rendered(number, cell) for number, cell in enumerate(cells, 1)],
         "metadata": METADATA,
-        "nbformat": 4,
+        "nbformat": FORMAT,
         "nbformat_minor": 5,
     }
     return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
@@ -118,7 +123,7 @@ def _cell(number: int, raw: Any) -> Cell:
 
 
 def _text(value: Any, problem: str) -> str:
-    """nbformat stores a text as one string or as a list of lines."""
+    """The text of `value`, which nbformat stores as one string or as a list of lines."""
     lines = value if isinstance(value, list) else [value]
     if not all(isinstance(line, str) for line in lines):
         raise NotebookError(problem)

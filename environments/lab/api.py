@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,12 +47,19 @@ class Lab:
         self.root = root or Path.cwd()
         self.audience = access.params.audience
         self.workloads: list[Workload] = list(platform().workloads)
-        self._pems = PemFolder()
+        self._owner = ExitStack()
+        self._pems = PemFolder(self._owner)
+        atexit.register(self.close)
         self.clouds = {name: self._open_cloud(name) for name in access.clouds}
         self._settled_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Lab {self.slug}: clouds {', '.join(self.clouds)}; audience {self.audience}>"
+
+    def close(self) -> None:
+        """Close all connections; happens by itself when the process ends."""
+        self._owner.close()
+        atexit.unregister(self.close)
 
     def cloud(self, name: str) -> Cloud:
         """The cloud called `name`.
@@ -88,7 +98,7 @@ class Lab:
         """
         if self.access.workbench is None:
             raise BadInputError("These credentials may not load policies.", hint="Use the operator's access file.")
-        return linting.Workbench(self.access.workbench)
+        return linting.Workbench(self.access.workbench, self._owner)
 
     def lint(self, files: Mapping[str, str]) -> list[linting.Problem]:
         """Problems of policies and manifests (file name -> text), each with its line; an empty list is good news."""
@@ -117,7 +127,7 @@ class Lab:
         Raises:
             BadInputError: the lab has no such task or check.
         """
-        from environments.lab.selfcheck import run_check
+        from environments.lab.selfcheck import run_check  # noqa: PLC0415 - only who uses it pays for it
 
         report = run_check(self, name)
         while not report.ok and time.monotonic() < self._settled_at:
@@ -126,11 +136,13 @@ class Lab:
 
     def _open_cloud(self, name: str) -> Cloud:
         params = self.access.params
-        return Cloud(name, self.access.clouds[name], params.clouds[name], params.audience, self._pems)
+        return Cloud(name, self.access.clouds[name], params.clouds[name], params.audience, self._owner)
 
     def _vault(self, token: str = "") -> hvac.Client:
         ca = self._pems.file("vault-ca.pem", self.access.vault.ca)
-        return connect(self.access.vault.address, ca, token)
+        client = connect(self.access.vault.address, ca, token)
+        self._owner.callback(client.adapter.close)
+        return client
 
 
 def open_lab(slug: str) -> Lab:
@@ -151,9 +163,7 @@ def open_lab(slug: str) -> Lab:
 
 def _enter_notebook(lab: Lab) -> None:
     """Where IPython runs, give it the magic and plain error messages. IPython is imported only if it runs already."""
-    import sys
-
     if "IPython" in sys.modules:
-        from environments.lab.magic import register
+        from environments.lab.magic import register  # noqa: PLC0415 - only who uses it pays for it
 
         register(lab)

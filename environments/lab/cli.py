@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -16,7 +17,8 @@ LabArgument = Annotated[str, typer.Argument(help="The lab, like zero-trust.", sh
 
 def apply_command(lab: LabArgument) -> None:
     """Apply everything in policies/ and manifests/ of this folder to the running footprint."""
-    typer.echo(repr(open_lab(lab).apply()))
+    with closing(open_lab(lab)) as opened:
+        typer.echo(repr(opened.apply()))
 
 
 def check_command(
@@ -25,9 +27,9 @@ def check_command(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Ask the running footprint the visible questions, and say what passes."""
-    opened = open_lab(lab)
-    names = [task] if task else [one.id for one in opened.spec.tasks]
-    reports = [opened.check(name) for name in names]
+    with closing(open_lab(lab)) as opened:
+        names = [task] if task else [one.id for one in opened.spec.tasks]
+        reports = [opened.check(name) for name in names]
     if json:
         typer.echo(jsonlib.dumps([report.as_dict() for report in reports]))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ class Cloud:
         ca: PEM of the CA that signed the certificate of its issuer and API server.
     """
 
-    def __init__(self, name: str, access: CloudAccess, params: CloudParams, audience: str, pems: PemFolder) -> None:
+    def __init__(self, name: str, access: CloudAccess, params: CloudParams, audience: str, owner: ExitStack) -> None:
         self.name = name
         self.region = params.region
         self.regions = list(params.regions)
@@ -42,7 +43,8 @@ class Cloud:
         self.ca = access.ca
         self._access = access
         self._audience = audience
-        self._pems = pems
+        self._owner = owner
+        self._pems = PemFolder(owner)
 
     def __repr__(self) -> str:
         return f"<Cloud {self.name}: region {self.region}, registry {self.registry}>"
@@ -50,18 +52,20 @@ class Cloud:
     @cached_property
     def http(self) -> httpx.Client:
         """A client of the API server with the operator's certificate; paths are relative, like `/api/v1/pods`."""
-        return client(self._access.server, tls(self.ca, *self._client_files()))
+        return self._owner.enter_context(client(self._access.server, tls(self.ca, *self._client_files())))
 
     @cached_property
     def kube(self) -> ApiClient:
         """The official Kubernetes client, for `kubernetes.client.CoreV1Api(cloud.kube)` and its kin."""
-        from kubernetes.client import ApiClient, Configuration
+        from kubernetes.client import ApiClient, Configuration  # noqa: PLC0415 - only who uses it pays for it
 
         configuration = Configuration(host=self._access.server)
         cert, key = self._client_files()
         configuration.cert_file, configuration.key_file = str(cert), str(key)
-        configuration.ssl_ca_cert = str(self._pems.file(f"{self.name}-ca.pem", self.ca))
-        return ApiClient(configuration)
+        configuration.ssl_ca_cert = str(self._pems.file("ca.pem", self.ca))
+        made = ApiClient(configuration)
+        self._owner.callback(made.close)
+        return made
 
     def discovery(self) -> dict[str, Any]:
         """What the cloud's issuer publishes for everybody to read: its OpenID Connect discovery document.
@@ -137,11 +141,11 @@ class Cloud:
         """
         try:
             response = self.http.request(method, path, **kwargs)
-            answer: dict[str, Any] = response.json()
-        except (httpx.HTTPError, ValueError):
+        except httpx.HTTPError:
             raise self._silent() from None
+        answer = _json(response)
         if response.is_error:
-            reason = answer.get("message") or f"HTTP {response.status_code}"
+            reason = answer.get("message") or f"{response.status_code} {response.reason_phrase}"
             raise BadInputError(f"{self.name}: {what}: {reason}", hint="Check names and namespace, then try again.")
         return answer
 
@@ -157,8 +161,17 @@ class Cloud:
         return FootprintError(f"The cloud {self.name} does not answer.", hint="Look with: mod209 status zero-trust")
 
     def _client_files(self) -> tuple[Any, Any]:
-        cert = self._pems.file(f"{self.name}-cert.pem", self._access.cert)
-        return cert, self._pems.file(f"{self.name}-key.pem", self._access.key)
+        cert = self._pems.file("cert.pem", self._access.cert)
+        return cert, self._pems.file("key.pem", self._access.key)
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    """The answer as JSON; empty where it is none: API servers answer a path that they do not know in plain text."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def _account_path(namespace: str, account: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import shutil
 import ssl
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -15,11 +15,11 @@ REQUEST_SECONDS = 15.0
 
 
 class PemFolder:
-    """A private folder of PEM files that goes when the process ends."""
+    """A private folder of PEM files that goes when `owner` is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: ExitStack) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="mod209-"))
-        atexit.register(shutil.rmtree, self.path, ignore_errors=True)
+        owner.callback(shutil.rmtree, self.path, ignore_errors=True)
 
     def file(self, name: str, pem: str) -> Path:
         """`pem` as the file `name`, which nobody else can read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +30,9 @@ class Problem:
 class Workbench:
     """The footprint's service that lints policies and loads Rego into the admission webhooks of all clouds."""
 
-    def __init__(self, access: WorkbenchAccess) -> None:
+    def __init__(self, access: WorkbenchAccess, owner: ExitStack) -> None:
         headers = {"Authorization": f"Bearer {access.token}"}
-        self._http = client(access.address, tls(access.ca), headers)
+        self._http = owner.enter_context(client(access.address, tls(access.ca), headers))
 
     def lint(self, files: Mapping[str, str]) -> list[Problem]:
         """Problems of `.rego` and `.hcl` files (name -> text)."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
@@ -16,6 +16,8 @@ from environments.yamlfile import read_text
 
 if TYPE_CHECKING:
     from environments.lab.api import Lab
+
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def register(lab: Lab) -> None:
@@ -58,8 +60,7 @@ def artifact_path(root: Path, name: str) -> Path:
         BadInputError: it is not a file of a kind that the lab takes, directly below `policies/` or `manifests/`.
     """
     pure = PurePosixPath(name)
-    parts = pure.parts
-    if len(parts) != 2 or pure.suffix not in FOLDERS.get(parts[0], ()):
+    if pure.suffix not in FOLDERS.get(str(pure.parent), ()) or not FILE_NAME.fullmatch(pure.name):
         raise BadInputError(
             f"%%artifact cannot write {name!r}.",
             hint="Name a file like policies/admission.rego, policies/aws-serving-predictor.hcl or manifests/x.yaml.",
@@ -67,9 +68,7 @@ def artifact_path(root: Path, name: str) -> Path:
     return root / pure
 
 
-def _show(
-    shell: Any, etype: type[BaseException], error: CourseError, tb: TracebackType, tb_offset: int | None = None
-) -> list[str]:
+def _show(_shell: Any, _type: type[BaseException], error: CourseError, *_: object, **__: object) -> list[str]:
     lines = [error.message, f"→ {error.hint}"]
     print("\n".join(lines), file=sys.stderr)
     return lines

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def connect(address: str, ca: Path, token: str = "") -> Client:
     """A client of the Vault at `address` that trusts the CA in the file `ca`; without a token it is nobody yet."""
-    from hvac import Client
+    from hvac import Client  # noqa: PLC0415 - only who uses it pays for it
 
     return Client(url=address, token=token, verify=str(ca))
 
@@ -25,7 +25,7 @@ def log_in(client: Client, cloud: str, role: str, jwt: str) -> Client:
     Raises:
         BadInputError: Vault refuses, with its reason.
     """
-    from hvac.exceptions import VaultError
+    from hvac.exceptions import VaultError  # noqa: PLC0415 - only who uses it pays for it
 
     try:
         client.auth.jwt.jwt_login(role=role, jwt=jwt, path=f"jwt-{cloud}")
@@ -41,7 +41,7 @@ def write_policy(client: Client, name: str, text: str) -> None:
     Raises:
         BadInputError: Vault refuses it, with its reason.
     """
-    from hvac.exceptions import VaultError
+    from hvac.exceptions import VaultError  # noqa: PLC0415 - only who uses it pays for it
 
     try:
         client.sys.create_or_update_policy(name=name, policy=text)

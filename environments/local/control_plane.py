@@ -150,6 +150,7 @@ def _apiserver(
         "service-account-signing-key-file": files.text("accounts.key", private),
         "service-account-key-file": files.text("accounts.pub", public),
         "authorization-mode": "RBAC",
+        "allow-privileged": "true",  # as on most clusters: it is the learner's policy that must refuse
         "authentication-config": files.json("authentication.json", _authentication()),
         "admission-control-config-file": files.json("admission.json", _webhook_client(files, ports.opa, webhook)),
         "audit-policy-file": BASELINE / "audit-policy.yaml",

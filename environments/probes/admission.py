@@ -19,7 +19,15 @@ from environments.probes.wire import Wire, random_name
 CONFLICTS: Final = 5
 DENIALS: Final = (("admission webhook", "denied the request"), ("ValidatingAdmissionPolicy", "denied request"))
 WEBHOOK_FAILS: Final = "failed calling webhook"
-WEBHOOK_GONE: Final = ("connection refused", "no such host", "connection reset", "certificate")
+# A slow policy looks the same as a busy machine: no ground to take points.
+WEBHOOK_GONE: Final = (
+    "connection refused",
+    "no such host",
+    "connection reset",
+    "certificate",
+    "deadline exceeded",
+    "Client.Timeout",
+)
 OUR_RIGHTS: Final = ("cannot create resource", "cannot update resource", "cannot patch resource", "cannot get resource")
 VERBS: Final = {"create": "create", "update": "update", "ephemeral": "add an ephemeral container to"}
 
@@ -60,7 +68,7 @@ def _create(case: Case, wire: Wire, whole: Object, *, dry_run: bool) -> Answer:
     answer = wire.clients.kube(case.cloud, "POST", shape.path(namespace), whole, **_params("create", dry_run))
     if answer.is_success and not dry_run:
         wire.clean_up_later(shape.path(namespace, whole["metadata"]["name"]), case.cloud)
-    return _decision(case.cloud, answer)
+    return decision_in(case.cloud, answer)
 
 
 def _store(case: Case, wire: Wire) -> tuple[Answer, str]:
@@ -83,7 +91,7 @@ def _update(probe: AdmissionProbe, case: Case, wire: Wire, name: str, *, faulty:
         answer = wire.clients.kube(case.cloud, "PUT", path + subresource, whole, **_params("edit", dry_run=True))
         if answer.status_code != httpx.codes.CONFLICT:  # else a controller wrote in between
             break
-    return _decision(case.cloud, answer)
+    return decision_in(case.cloud, answer)
 
 
 def _object(probe: AdmissionProbe, case: Case, *, faulty: bool) -> Object:
@@ -108,7 +116,7 @@ def _params(manager: str, dry_run: bool) -> dict[str, str]:
     return {**asked, "dryRun": "All"} if dry_run else asked
 
 
-def _decision(cloud: str, answer: httpx.Response) -> Answer:
+def decision_in(cloud: str, answer: httpx.Response) -> Answer:
     """Tell the decision of admission from answers that are none.
 
     Raises:
@@ -121,7 +129,7 @@ def _decision(cloud: str, answer: httpx.Response) -> Answer:
         return Answer(decision=REFUSED, message=message)
     if WEBHOOK_FAILS in message:
         if any(sign in message for sign in WEBHOOK_GONE):
-            raise UnreachableError(f"OPA of {cloud} cannot be reached: {brief(message)}")
+            raise UnreachableError(f"OPA of {cloud} did not answer: {brief(message)}")
         return Answer(decision="error", message=f"The policy could not be evaluated: {message}")
     if answer.status_code != httpx.codes.FORBIDDEN or any(right in message for right in OUR_RIGHTS):
         raise UnreachableError(f"{cloud} did not take the request to admission: {answer.status_code} {brief(message)}")

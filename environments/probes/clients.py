@@ -17,18 +17,68 @@ from environments.probes.observation import UnreachableError, brief
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # longer than any webhook may take to answer
 LIMITS = httpx.Limits(max_connections=8, max_keepalive_connections=8)
 TRIES = 4
-BUSY = (httpx.codes.TOO_MANY_REQUESTS,)
+MOST_SILENT = 12
 # Looks like anybody's kubectl: a learner's policy must not be able to tell our requests from others.
-KUBE_HEADERS = {"User-Agent": "kubectl/v1.37.2 (linux/amd64)"}
+HEADERS = {"User-Agent": "kubectl/v1.37.2 (linux/amd64)"}
+
+
+class Server:
+    """One server and the HTTP client for it. One that fails to answer a few times is given up for the rest of the run."""
+
+    def __init__(self, name: str, address: str, context: ssl.SSLContext) -> None:
+        self._name = name
+        self._silent = 0
+        # trust_env off: a proxy or a CA bundle of the user's environment has no business between us and loopback.
+        self._client = httpx.Client(
+            base_url=address, verify=context, timeout=TIMEOUT, limits=LIMITS, headers=HEADERS, trust_env=False
+        )
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send one request, again where the server is busy or has just closed the connection.
+
+        Raises:
+            UnreachableError: no answer.
+        """
+        for attempt in range(TRIES):
+            answer = self._try(method, path, json=body, headers=headers, params=params)
+            if answer and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                return answer
+            time.sleep(0.05 * 2**attempt)
+        raise UnreachableError(f"{self._name} does not answer.")
+
+    def _try(self, method: str, path: str, **request: Any) -> httpx.Response | None:
+        if self._silent >= MOST_SILENT:
+            raise UnreachableError(f"{self._name} does not answer.")
+        try:
+            return self._client.request(method, path, **request)
+        except httpx.TimeoutException:
+            self._silent += 1
+            raise UnreachableError(f"{self._name} did not answer in time.") from None
+        except httpx.TransportError:
+            self._silent += 1
+            return None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
 
 
 class Clients:
-    """HTTP clients for the clouds' API servers and for Vault. Safe to share between threads."""
+    """The clouds' API servers and Vault. Safe to share between threads."""
 
     def __init__(self, access: Access) -> None:
-        self._kube = {name: _kube_client(cloud) for name, cloud in access.clouds.items()}
-        context = ssl.create_default_context(cadata=access.vault.ca)
-        self._vault = _client(access.vault.address, context)
+        self._kube = {
+            name: Server(f"The API server of {name}", cloud.server, _kube_context(cloud))
+            for name, cloud in access.clouds.items()
+        }
+        self._vault = Server("Vault", access.vault.address, ssl.create_default_context(cadata=access.vault.ca))
 
     def __enter__(self) -> Self:
         return self
@@ -36,8 +86,8 @@ class Clients:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for client in (*self._kube.values(), self._vault):
-            client.close()
+        for server in (*self._kube.values(), self._vault):
+            server.close()
 
     def kube(self, cloud: str, method: str, path: str, body: object = None, **params: str) -> httpx.Response:
         """Ask the API server of `cloud`.
@@ -45,7 +95,7 @@ class Clients:
         Raises:
             UnreachableError: no answer, or it does not accept our credentials.
         """
-        answer = _ask(self._kube[cloud], f"The API server of {cloud}", method, path, KUBE_HEADERS, body, params)
+        answer = self._kube[cloud].ask(method, path, body, params=params)
         if answer.status_code == httpx.codes.UNAUTHORIZED and "ValidatingAdmissionPolicy" not in answer.text:
             raise UnreachableError(f"The API server of {cloud} does not accept our credentials.")
         return answer
@@ -61,7 +111,7 @@ class Clients:
         headers = {"X-Vault-Token": token} if token else {}
         if content_type:
             headers["Content-Type"] = content_type
-        answer = _ask(self._vault, "Vault", method, f"/v1/{path}", headers, body, {})
+        answer = self._vault.ask(method, f"/v1/{path}", body, headers)
         if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             raise UnreachableError(f"Vault cannot serve: {brief(answer.text)}")
         return answer
@@ -84,40 +134,7 @@ def json_of(answer: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _ask(
-    client: httpx.Client,
-    who: str,
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: object,
-    params: dict[str, str],
-) -> httpx.Response:
-    for attempt in range(TRIES):
-        last = attempt == TRIES - 1
-        try:
-            answer = client.request(method, path, headers=headers, json=body, params=params)
-        except httpx.TimeoutException:
-            raise UnreachableError(f"{who} did not answer in time.") from None
-        except httpx.TransportError as error:
-            # A kept connection may have been closed by the server just now; a dead server stays dead.
-            if last:
-                raise UnreachableError(f"{who} cannot be reached: {brief(str(error))}") from None
-            continue
-        if answer.status_code not in BUSY or last:
-            break
-        time.sleep(0.1 * 2**attempt)
-    if answer.status_code in BUSY:
-        raise UnreachableError(f"{who} has too much to do.")
-    return answer
-
-
-def _client(address: str, context: ssl.SSLContext) -> httpx.Client:
-    # trust_env off: a proxy or a CA bundle of the user's environment has no business between us and loopback.
-    return httpx.Client(base_url=address, verify=context, timeout=TIMEOUT, limits=LIMITS, trust_env=False)
-
-
-def _kube_client(cloud: CloudAccess) -> httpx.Client:
+def _kube_context(cloud: CloudAccess) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=cloud.ca)
     # ssl reads a certificate's key from a file only; the folder is ours alone, and gone at once.
     with tempfile.TemporaryDirectory(prefix="mod209-") as folder:
@@ -125,4 +142,4 @@ def _kube_client(cloud: CloudAccess) -> httpx.Client:
         pem.touch(mode=0o600)
         pem.write_text(f"{cloud.cert.rstrip()}\n{cloud.key}")
         context.load_cert_chain(pem)
-    return _client(cloud.server, context)
+    return context

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-
 ALLOWED: Final = "allowed"
 REFUSED: Final = "refused"
 NOT_ASKED: Final = "not asked"

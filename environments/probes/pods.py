@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Final
 
 from environments.platform import DATA_LABEL, REGION_LABEL
@@ -103,11 +104,12 @@ def template_in(whole: Object, shape: Shape) -> Object:
 
 def laid_over(base: Any, overlay: Any) -> Any:
     """`base` changed by `overlay`: mappings key by key (null removes), lists item by item, anything else replaced."""
-    if isinstance(base, Mapping) and isinstance(overlay, Mapping):
-        kept = {key: value for key, value in base.items() if key not in overlay}
-        changed = {key: laid_over(base.get(key), value) for key, value in overlay.items() if value is not None}
-        return {**kept, **changed}
-    if isinstance(base, list) and isinstance(overlay, list):
-        both = [laid_over(old, new) for old, new in zip(base, overlay, strict=False)]
-        return both + copy.deepcopy(base[len(both) :] + overlay[len(both) :])
+    if isinstance(overlay, Mapping):
+        below = base if isinstance(base, Mapping) else {}
+        kept = {key: value for key, value in below.items() if key not in overlay}
+        changed = {key: laid_over(below.get(key), value) for key, value in overlay.items() if value is not None}
+        return copy.deepcopy(kept) | changed
+    if isinstance(overlay, list):
+        items = base if isinstance(base, list) else []
+        return [laid_over(old, new) for old, new in zip_longest(items, overlay)]
     return copy.deepcopy(base if overlay is None else overlay)

@@ -60,6 +60,8 @@ def _operate(probe: SecretProbe, path: str, case: Case, wire: Wire) -> Answer:
     content_type = PATCH_TYPE if probe.operation == "patch" else None
     token = wire.session(case.cloud, case.workload).token
     answer = wire.clients.vault(METHODS[probe.operation], path, token, body, content_type)
+    if answer.is_server_error:
+        raise UnreachableError(f"Vault fails: {brief(message_of(answer))}")
     if probe.expect == REFUSED:
         through = let_through(answer)
         return Answer(got=ALLOWED if through else REFUSED, ok=not through)

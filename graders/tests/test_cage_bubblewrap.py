@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +19,6 @@ from environments.errors import CageError
 from graders.cage import (
     BubblewrapCage,
     Job,
-    Limits,
     Status,
     bubblewrap,
     canary,
@@ -32,45 +28,21 @@ from graders.cage import (
     seccomp,
     slots,
 )
-from graders.cage.confined import Confined, Program, confine
-from graders.cage.relay import CONNECTIONS, Relay
+from graders.cage.confined import Confined
 from graders.cage.root import Root
-from graders.cage.watch import Ending
-from graders.tests.cage_jobs import eventually, running, submission
+from graders.tests.cage_jobs import QUICK, caged, eventually, running, submission
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a cage gives its user a uid of its own, which needs root")
-QUICK = Limits(memory_bytes=64 << 20, processes=16, cpu_seconds=20, wall_seconds=20, output_bytes=8 << 20)
-# What every script here starts with: it takes its two descriptors, and can send a frame.
-PRELUDE = """
-import json, os, signal, socket, struct, sys, time
-payload, results = int(sys.argv[1]), int(sys.argv[2])
-def send(kind, body=b""):
-    header = json.dumps({"kind": kind}).encode()
-    data = struct.pack(">HI", len(header), len(body)) + header + body
-    while data: data = data[os.write(results, data):]
-"""
-
-
-def caged(
-    script: str,
-    *,
-    ports: Sequence[int] = (),
-    limits: Limits = QUICK,
-    bwrap: Path | None = None,
-    seen: Callable[[Confined, object], None] | None = None,
-) -> Ending:
-    """Run a script in a cage of its own."""
-    program = Program(
-        source=PRELUDE + script, payload=lambda _uid: b"", limits=limits, ports=tuple(ports), packages=False
-    )
-    return confine(bwrap or BubblewrapCage()._bwrap, cgroup.hierarchy(), program, seen)
 
 
 @needs_root
 def test_prove_is_fast() -> None:
-    started = time.monotonic()
-    BubblewrapCage().prove()
-    assert time.monotonic() - started < 1.5
+    def seconds() -> float:
+        started = time.monotonic()
+        BubblewrapCage().prove()
+        return time.monotonic() - started
+
+    assert min(seconds() for _ in range(3)) < 1.5
 
 
 @needs_root
@@ -202,87 +174,6 @@ def test_installed_graders_are_hidden_among_the_packages(tmp_path: Path, monkeyp
     assert ending.frames[0].body == b'[[], [], ["__init__.py"]]'
 
 
-@contextmanager
-def echo() -> Iterator[int]:
-    """A server that sends everything back once the client has finished."""
-
-    def serve(client: socket.socket) -> None:
-        with client, suppress(OSError):
-            data = b""
-            while chunk := client.recv(1 << 16):
-                data += chunk
-            client.sendall(data)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0), backlog=300) as listening:
-        threading.Thread(target=accept, daemon=True).start()
-        yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
-
-
-@needs_root
-def test_relay_carries_much_and_knows_when_a_side_has_finished() -> None:
-    with echo() as port:
-        ending = caged(
-            f"""
-sent = os.urandom(1 << 16) * 64
-client = socket.create_connection(("127.0.0.1", {port}))
-client.sendall(sent)
-client.shutdown(socket.SHUT_WR)
-back = b""
-while chunk := client.recv(1 << 16): back += chunk
-send("ready", str(back == sent).encode())
-send("done")
-""",
-            ports=[port],
-        )
-    assert ending.frames[0].body == b"True"
-
-
-@needs_root
-def test_relay_bounds_connections_and_recovers() -> None:
-    with echo() as port:
-        ending = caged(
-            f"""
-def ask(client):
-    client.settimeout(5)
-    try:
-        client.sendall(b"x"); client.shutdown(socket.SHUT_WR)
-        return client.recv(1)
-    except OSError: return b""
-flood = [socket.create_connection(("127.0.0.1", {port})) for _ in range({CONNECTIONS} + 50)]
-answered = sum(ask(client) == b"x" for client in flood)
-[client.close() for client in flood]
-deadline = time.monotonic() + 5
-while not (again := ask(socket.create_connection(("127.0.0.1", {port})))) and time.monotonic() < deadline: pass
-send("ready", json.dumps([answered, again.decode()]).encode()); send("done")
-""",
-            ports=[port],
-        )
-    assert ending.frames[0].body == f'[{CONNECTIONS}, "x"]'.encode()
-
-
-@needs_root
-def test_relay_to_a_closed_port_ends_the_connection() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    ending = caged(
-        f"c = socket.create_connection(('127.0.0.1', {port})); send('ready', c.recv(1)); send('done')", ports=[port]
-    )
-    assert ending.status is Status.FINISHED
-    assert ending.frames[0].body == b""
-
-
-@needs_root
-def test_relay_refuses_a_process_that_shares_our_network() -> None:
-    with pytest.raises(CageError, match="network namespace"):
-        Relay(os.getpid(), [8443])
-
-
 GRADER = """
 import sys
 from pathlib import Path
@@ -335,6 +226,24 @@ def test_sweep_ends_what_is_abandoned_and_spares_what_is_held() -> None:
         where.sweep(slots.abandoned)
         assert sleeper.wait(5) == -signal.SIGKILL
     assert not group.distinct[0].exists()
+
+
+@needs_root
+def test_run_that_takes_too_much_memory_itself_is_killed() -> None:
+    ending = caged("send('ready'); hoard = b'x' * (1 << 28)")
+    assert ending.status is Status.KILLED
+    assert ending.reason == "out of memory (limit 64 MiB)"
+
+
+@needs_root
+def test_lab_that_the_caged_user_cannot_read_is_our_fault(tmp_path: Path) -> None:
+    course = tmp_path / "zero-trust"
+    course.mkdir(mode=0o755)
+    (course / "lab.yaml").touch(mode=0o600)
+    job = Job(files=submission(tmp_path / "x", one=["1"]), notebooks=("one.ipynb",), access=b"{}", course=course)
+    with pytest.raises(CageError, match="could not read") as caught:
+        BubblewrapCage().run(job)
+    assert "chmod" in caught.value.hint
 
 
 @needs_root

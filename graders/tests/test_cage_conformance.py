@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from graders.cage import BubblewrapCage, Cage, Job, Limits, Outcome, Status
-from graders.tests.cage_jobs import eventually, running, server, shown, submission
+from graders.tests.cage_jobs import LOOK, eventually, running, server, shown, submission
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,43 +23,6 @@ pytestmark = [
 ]
 CAGES: list[Callable[[], Cage]] = [BubblewrapCage]
 SMALL = Limits(memory_bytes=300 << 20, processes=64, cpu_seconds=40, wall_seconds=60, cell_seconds=20)
-
-# Answers as JSON what a learner's code sees; {ungranted} and {granted} are ports of the host, {secret} a path on it.
-LOOK = """
-import ctypes, errno, json, os, socket, urllib.request
-def fails(attempt):
-    try: attempt()
-    except Exception as error: return type(error).__name__
-    return ""
-def port(number): socket.create_connection(("127.0.0.1", number), timeout=3)
-status = dict(line.rstrip("\\n").split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
-access = os.environ["MOD209_ACCESS"]
-libc = ctypes.CDLL(None, use_errno=True)
-print(json.dumps({{
-    "uids": os.getresuid(), "gids": os.getresgid(), "groups": os.getgroups(),
-    "capabilities": [status[key] for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
-    "privileges": status["NoNewPrivs"],
-    "granted": urllib.request.urlopen("http://127.0.0.1:{granted}/hello", timeout=5).read().decode(),
-    "ungranted": fails(lambda: port({ungranted})),
-    "external": fails(lambda: socket.create_connection(("192.0.2.1", 80), timeout=3)),
-    "dns": fails(lambda: socket.getaddrinfo("example.org", 443)),
-    "access": open(access).read(), "access_mode": oct(os.stat(access).st_mode & 0o777),
-    "secret": fails(lambda: open("{secret}")),
-    "project": [path for path in {project} if os.path.exists(path)],
-    "imports": [fails(lambda name=name: __import__(name)) for name in ("graders", "assessment", "solutions")],
-    "environments": __import__("environments").__name__,
-    "course": sorted(os.listdir("/opt/course/labs/zero-trust")),
-    "course_write": fails(lambda: open("/opt/course/labs/zero-trust/x", "w")),
-    "writes": [path for path in ("/", "/usr", "/etc", "/opt", "/opt/course", "/dev", "/proc", "/run")
-               if not fails(lambda: open(path + "/x", "w"))],
-    "too_large": fails(lambda: [open("big%d" % i, "wb").write(bytes(1 << 24)) for i in range(12)]),
-    "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
-    "ptrace": libc.ptrace(16, os.getppid(), 0, 0),
-    "first": [fails(lambda: open("/proc/1/environ").read()), fails(lambda: os.kill(1, 9))],
-    "starter": open("starter/policy.rego").read(),
-    "host_variable": os.environ.get("MOD209_TEST_HOST_VARIABLE"),
-}}))
-"""
 
 
 @pytest.fixture(scope="module", params=CAGES, ids=lambda made: made.name)

@@ -20,7 +20,7 @@ from environments.errors import BadInputError, StorageError
 from environments.labspec import LabSpec
 from graders.gradebook import record
 from graders.intake import take_in
-from graders.verdicts import Outcome, Results, SubmissionResult, all_alike, conclude, judged
+from graders.verdicts import Outcome, Results, SubmissionResult, all_alike, conclude, judged, write_results
 
 SLUG = "zero-trust"
 Record = Callable[..., None]
@@ -170,8 +170,6 @@ record(book, load_lab(course, "zero-trust"), read_results(results), course / "la
 
 @pytest.mark.slow
 def test_two_processes_at_once_lose_nothing(book: Path, zt_spec: LabSpec, small_course: Path, tmp_path: Path) -> None:
-    from graders.verdicts import write_results
-
     def run(name: str) -> None:
         batch = [graded(zt_spec, f"{name}{number}") for number in range(5)]
         write_results(tmp_path / f"{name}.json", Results(lab=SLUG, provider="local", submissions=batch))

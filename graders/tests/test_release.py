@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from environments.errors import BadInputError
 from environments.labspec import LabSpec, load_lab
+from graders.authoring import released as make
 from graders.notebook import is_locked, parse_release
 from graders.release import release, release_command
-from graders.release import released as make
 
 SLUG = "zero-trust"
 COURSE = Path(__file__).parents[2]

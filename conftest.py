@@ -1,0 +1,47 @@
+"""What all packages' tests share: one clean footprint for those that need servers, and no skip that CI does not expect."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from environments.footprint import Footprint, temporary
+
+# Substrings of the reasons for which CI may skip a test. Everything else that is skipped there fails the run.
+EXPECTED_SKIPS: tuple[str, ...] = ()
+_unexpected: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def shared_footprint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Footprint]:
+    """One footprint for the whole session; use `footprint`, which is clean."""
+    with temporary("zero-trust") as running:
+        yield running
+
+
+@pytest.fixture
+def footprint(shared_footprint: Footprint) -> Footprint:
+    """A running footprint at its baseline."""
+    shared_footprint.reset()
+    return shared_footprint
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not any(expected in reason for expected in EXPECTED_SKIPS):
+            _unexpected.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if os.environ.get("CI") and _unexpected and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if os.environ.get("CI") and _unexpected:
+        terminalreporter.section("skips that CI does not expect", red=True)
+        for line in _unexpected:
+            terminalreporter.line(line)

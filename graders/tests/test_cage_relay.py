@@ -1,0 +1,99 @@
+"""The relay: the cage's only way out carries what it should, and no more than it should."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from environments.errors import CageError
+from graders.cage import Status
+from graders.cage.relay import CONNECTIONS, Relay
+from graders.tests.cage_jobs import caged
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a cage gives its user a uid of its own, which needs root")
+
+
+@contextmanager
+def echo() -> Iterator[int]:
+    """A server that sends everything back once the client has finished."""
+
+    def serve(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            data = b""
+            while chunk := client.recv(1 << 16):
+                data += chunk
+            client.sendall(data)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=300) as listening:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@needs_root
+def test_relay_carries_much_and_knows_when_a_side_has_finished() -> None:
+    with echo() as port:
+        ending = caged(
+            f"""
+sent = os.urandom(1 << 16) * 64
+client = socket.create_connection(("127.0.0.1", {port}))
+client.sendall(sent)
+client.shutdown(socket.SHUT_WR)
+back = b""
+while chunk := client.recv(1 << 16): back += chunk
+send("ready", str(back == sent).encode())
+send("done")
+""",
+            ports=[port],
+        )
+    assert ending.frames[0].body == b"True"
+
+
+@needs_root
+def test_relay_bounds_connections_and_recovers() -> None:
+    with echo() as port:
+        ending = caged(
+            f"""
+def ask(client):
+    client.settimeout(5)
+    try:
+        client.sendall(b"x"); client.shutdown(socket.SHUT_WR)
+        return client.recv(1)
+    except OSError: return b""
+flood = [socket.create_connection(("127.0.0.1", {port})) for _ in range({CONNECTIONS} + 50)]
+answered = sum(ask(client) == b"x" for client in flood)
+[client.close() for client in flood]
+deadline = time.monotonic() + 5
+while not (again := ask(socket.create_connection(("127.0.0.1", {port})))) and time.monotonic() < deadline: pass
+send("ready", json.dumps([answered, again.decode()]).encode()); send("done")
+""",
+            ports=[port],
+        )
+    assert ending.frames[0].body == f'[{CONNECTIONS}, "x"]'.encode()
+
+
+@needs_root
+def test_relay_to_a_closed_port_ends_the_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    ending = caged(
+        f"c = socket.create_connection(('127.0.0.1', {port})); send('ready', c.recv(1)); send('done')", ports=[port]
+    )
+    assert ending.status is Status.FINISHED
+    assert ending.frames[0].body == b""
+
+
+@needs_root
+def test_relay_refuses_a_process_that_shares_our_network() -> None:
+    with pytest.raises(CageError, match="network namespace"):
+        Relay(os.getpid(), [8443])
