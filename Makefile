@@ -39,7 +39,8 @@ test: tools ## All tests
 	$(BIN)/pytest
 
 bench: tools ## All benchmarks, as tables
-	@for file in environments/benchmarks/bench_*.py graders/benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+	@for file in environments/benchmarks/bench_*.py graders/benchmarks/bench_*.py; do \
+	  echo "# $$file"; $(BIN)/python -m $$(echo $${file%.py} | tr / .) || exit 1; done
 
 lock: setup ## Write requirements.lock anew (needs uv)
 	uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --all-extras --python-version 3.11 pyproject.toml -o requirements.lock

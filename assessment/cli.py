@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from assessment.demo import demo_command
 from environments import console
 from environments.cli import app
-from assessment.demo import demo_command
 from graders.cli import add_commands
 
 add_commands(app)

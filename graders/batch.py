@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from environments.errors import BadInputError, StorageError
@@ -32,7 +32,7 @@ class Order:
     out: Path
     term_key: bytes
     provider: str = "local"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:

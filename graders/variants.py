@@ -58,8 +58,10 @@ def load_variants(course: Path, spec: LabSpec) -> list[Variant]:
     """
     variants = [Variant(name="reference", kind="reference", title="The reference solution", expected=())]
     for kind, below in FOLDERS.items():
-        for path in sorted((course / "solutions" / spec.slug / below).glob("*/variant.yaml")):
-            variants.append(_load(path, kind, spec))
+        variants += [
+            _load(path, kind, spec)
+            for path in sorted((course / "solutions" / spec.slug / below).glob("*/variant.yaml"))
+        ]
     return variants
 
 

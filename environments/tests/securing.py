@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import httpx
-
 from environments.access import Access, CloudAccess, Role, VaultAccess
+from environments.footprint import Footprint
 from environments.local.pki import Authority
 from environments.params import derive
 from environments.platform import Workload, platform
-from environments.probes.clients import Clients
+from environments.probes.clients import Clients, Server
 from environments.probes.tokens import account_path
 
 REGO = """package mod209.admission
@@ -90,69 +91,72 @@ def nowhere(learner: str = "practice", role: Role = "operator") -> Access:
     )
 
 
-def secure(operator: Access) -> None:
-    """Secure the platform behind an operator's access."""
-    apply_rego(operator, REGO)
-    for cloud in operator.clouds:
-        trust_issuer(operator, cloud)
-        for workload in platform().workloads:
-            write_policy(
-                operator, cloud, workload, f'path "kv/data/{workload.secret(cloud)}" {{ capabilities = ["read"] }}'
-            )
-            write_role(operator, cloud, workload)
+class Operator:
+    """A learner at work, with an operator's access."""
 
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self.clients = Clients(access)
 
-def apply_rego(operator: Access, text: str) -> None:
-    """Load one Rego module on all clouds, through the workbench."""
-    bench = operator.workbench
-    assert bench
-    with httpx.Client(base_url=bench.address, verify=_trust(bench.ca), trust_env=False, timeout=60) as client:
+    def secure(self) -> None:
+        """Secure the whole platform."""
+        self.apply_rego(REGO)
+        for cloud in self.access.clouds:
+            self.trust_issuer(cloud)
+            for workload in platform().workloads:
+                self.write_policy(
+                    cloud, workload, f'path "kv/data/{workload.secret(cloud)}" {{ capabilities = ["read"] }}'
+                )
+                self.write_role(cloud, workload)
+
+    def apply_rego(self, text: str) -> None:
+        """Load one Rego module on all clouds, through the workbench."""
+        bench = self.access.workbench
+        assert bench
+        server = Server("The workbench", bench.address, ssl.create_default_context(cadata=bench.ca))
         headers = {"Authorization": f"Bearer {bench.token}"}
-        answer = client.post("/apply", json={"files": {"admission.rego": text}}, headers=headers)
+        answer = server.ask("POST", "/apply", {"files": {"admission.rego": text}}, headers)
+        server.close()
         assert answer.is_success, answer.text
 
+    def trust_issuer(self, cloud: str) -> None:
+        """Configure the cloud's jwt mount for its own issuer."""
+        issuer, ca = self.access.clouds[cloud].issuer, self.access.clouds[cloud].ca
+        discovery = {"oidc_discovery_url": issuer, "oidc_discovery_ca_pem": ca, "bound_issuer": issuer}
+        self.vault(f"auth/jwt-{cloud}/config", discovery | {"jwt_supported_algs": ["ES256"]})
 
-def trust_issuer(operator: Access, cloud: str) -> None:
-    """Configure the cloud's jwt mount for its own issuer."""
-    issuer, ca = operator.clouds[cloud].issuer, operator.clouds[cloud].ca
-    discovery = {"oidc_discovery_url": issuer, "oidc_discovery_ca_pem": ca, "bound_issuer": issuer}
-    vault(operator, f"auth/jwt-{cloud}/config", discovery | {"jwt_supported_algs": ["ES256"]})
+    def write_role(self, cloud: str, workload: Workload, **changes: Any) -> None:
+        """Write the workload's role as it is right, but for `changes`."""
+        right = {
+            "role_type": "jwt",
+            "user_claim": "sub",
+            "bound_audiences": [self.access.params.audience],
+            "bound_subject": f"system:serviceaccount:{workload.namespace}:{workload.account}",
+            "bound_claims": {"/kubernetes.io/serviceaccount/uid": self.account_uid(cloud, workload)},
+            "token_policies": [workload.policy(cloud)],
+            "token_ttl": "15m",
+            "token_max_ttl": "1h",
+        }
+        self.vault(f"auth/jwt-{cloud}/role/{workload.role}", right | changes)
 
+    def write_policy(self, cloud: str, workload: Workload, text: str) -> None:
+        """Write the workload's Vault policy."""
+        self.vault(f"sys/policies/acl/{workload.policy(cloud)}", {"policy": text})
 
-def write_role(operator: Access, cloud: str, workload: Workload, **changes: Any) -> None:
-    """Write the workload's role as it is right, but for `changes`."""
-    uid = account_uid(operator, cloud, workload)
-    right = {
-        "role_type": "jwt",
-        "user_claim": "sub",
-        "bound_audiences": [operator.params.audience],
-        "bound_subject": f"system:serviceaccount:{workload.namespace}:{workload.account}",
-        "bound_claims": {"/kubernetes.io/serviceaccount/uid": uid},
-        "token_policies": [workload.policy(cloud)],
-        "token_ttl": "15m",
-        "token_max_ttl": "1h",
-    }
-    vault(operator, f"auth/jwt-{cloud}/role/{workload.role}", right | changes)
-
-
-def write_policy(operator: Access, cloud: str, workload: Workload, text: str) -> None:
-    """Write the workload's Vault policy."""
-    vault(operator, f"sys/policies/acl/{workload.policy(cloud)}", {"policy": text})
-
-
-def vault(operator: Access, path: str, body: dict[str, Any]) -> None:
-    """Write to Vault with the operator's token."""
-    with Clients(operator) as clients:
-        answer = clients.vault("POST", path, operator.vault.token, body)
+    def vault(self, path: str, body: dict[str, Any]) -> None:
+        """Write to Vault."""
+        answer = self.clients.vault("POST", path, self.access.vault.token, body)
         assert answer.is_success, answer.text
 
-
-def account_uid(operator: Access, cloud: str, workload: Workload) -> str:
-    """The uid of the workload's service account now."""
-    with Clients(operator) as clients:
-        answer = clients.kube(cloud, "GET", account_path(workload.namespace, workload.account))
+    def account_uid(self, cloud: str, workload: Workload) -> str:
+        """The uid of the workload's service account now."""
+        answer = self.clients.kube(cloud, "GET", account_path(workload.namespace, workload.account))
         return str(answer.raise_for_status().json()["metadata"]["uid"])
 
 
-def _trust(ca: str) -> ssl.SSLContext:
-    return ssl.create_default_context(cadata=ca)
+@contextmanager
+def operator_of(footprint: Footprint) -> Iterator[Operator]:
+    """An operator of a running footprint."""
+    operator = Operator(footprint.access("operator"))
+    with operator.clients:
+        yield operator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -29,7 +29,7 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
     return False
 
 
-def python(code: str, **options: object) -> Command:
+def python(code: str, **options: Any) -> Command:
     return Command(
         name="child", argv=[sys.executable, "-c", textwrap.dedent(code)], **{"ready": lambda: True, **options}
     )
@@ -72,6 +72,7 @@ def test_no_child_survives_its_supervisor_even_after_kill_9(tmp_path: Path) -> N
     code = f"""
         import sys, time
         from pathlib import Path
+from typing import Any
         from environments.supervisor.process import Child, Command
         child = Child(Command(name="c", argv=["sleep", "600"], ready=lambda: True), Path({str(tmp_path / "log")!r}))
         print(child.pid, flush=True)

@@ -1,0 +1,139 @@
+"""The judge's process and its rules, without servers: no clear verdict is never a pass."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from environments.errors import BadInputError
+from environments.labspec import Capability, LabSpec, load_lab
+from environments.probes import Observation, load_probes
+from environments.tests.securing import nowhere
+from graders.judge import judge
+from graders.judge.evidence import CannotJudgeError, Evidence, NotHeldError, describe
+from graders.verdicts import CheckVerdict, Outcome
+
+COURSE = Path(__file__).parents[2]
+ALL: tuple[Capability, ...] = ("identity", "secrets", "admission")
+SPEC = load_lab(COURSE, "zero-trust")
+PROBES = load_probes(COURSE / "labs/zero-trust/probes", visible=True)
+
+
+def judged(spec: LabSpec = SPEC, capabilities: Iterable[Capability] = ALL, **options: object) -> list[CheckVerdict]:
+    return judge(nowhere(role="judge"), spec, PROBES, capabilities, b"seed", **options)  # type: ignore[arg-type]
+
+
+def outcomes(verdicts: list[CheckVerdict]) -> set[Outcome]:
+    return {verdict.outcome for verdict in verdicts}
+
+
+def test_servers_that_are_down_leave_every_check_ungraded_with_the_reason() -> None:
+    verdicts = judged()
+    assert [verdict.id for verdict in verdicts] == [check.id for check in SPEC.checks]
+    assert outcomes(verdicts) == {Outcome.NOT_GRADED}
+    assert all("could not be asked" in verdict.message for verdict in verdicts)
+
+
+def test_a_capability_that_the_provider_lacks_is_the_reason() -> None:
+    verdicts = judged(capabilities=())
+    assert outcomes(verdicts) == {Outcome.NOT_GRADED}
+    assert "This footprint (local) has no identity." in verdicts[0].message
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0.01}, {"python": "/bin/false"}])
+def test_a_judge_that_ends_early_passes_nothing(options: dict[str, object]) -> None:
+    verdicts = judged(**options)  # type: ignore[arg-type]
+    assert len(verdicts) == len(SPEC.checks)
+    assert outcomes(verdicts) == {Outcome.NOT_GRADED}
+    assert all("The judge" in verdict.message for verdict in verdicts)
+
+
+def test_a_check_that_nobody_wrote_is_not_graded() -> None:
+    task = SPEC.tasks[0]
+    unknown = task.checks[0].model_copy(update={"id": "ZT-1.99"})
+    spec = SPEC.model_copy(update={"tasks": [task.model_copy(update={"checks": [unknown]})]})
+    (verdict,) = judged(spec)
+    assert verdict.outcome is Outcome.NOT_GRADED
+    assert "no verdict" in verdict.message
+
+
+def test_a_lab_without_checks_is_an_error() -> None:
+    with pytest.raises(BadInputError, match="no checks"):
+        judged(SPEC.model_copy(update={"slug": "unknown"}))
+
+
+SECRETS = """
+import json, sys, graders.judge.runner as runner
+from pathlib import Path
+argv = runner._argv(sys.executable, Path("checks"), Path("/empty"), 9)
+print(json.dumps(argv))
+"""
+
+
+def test_nothing_secret_is_in_the_arguments() -> None:
+    argv = subprocess.run([sys.executable, "-P", "-c", SECRETS], capture_output=True, text=True, check=True).stdout
+    access = nowhere(role="judge")
+    assert access.vault.token not in argv
+    assert "PRIVATE KEY" not in argv
+
+
+def seen(ok: bool | None, *, cloud: str = "aws", visible: bool = True, expected: str = "refused") -> Observation:
+    return Observation(
+        probe_id="p",
+        check="ZT-1.2",
+        task="ZT-1",
+        cloud=cloud,
+        visible=visible,
+        why="Because it matters.",
+        request="the request",
+        expected=expected,
+        got="allowed",
+        detail="the detail",
+        ok=ok,
+        seconds=0.1,
+    )
+
+
+def held(*observations: Observation) -> None:
+    Evidence(clouds=["aws", "gcp"], observations=observations).demand("refused")
+
+
+def test_right_answers_on_every_cloud_hold() -> None:
+    held(seen(True), seen(True, cloud="gcp"))
+
+
+@pytest.mark.parametrize(
+    "observations",
+    [
+        [],
+        [seen(True)],
+        [seen(True), seen(None, cloud="gcp")],
+        [seen(True, expected="allowed"), seen(True, cloud="gcp")],
+    ],
+)
+def test_what_was_not_asked_cannot_be_judged(observations: list[Observation]) -> None:
+    with pytest.raises(CannotJudgeError):
+        held(*observations)
+
+
+def test_one_wrong_answer_is_enough_to_fail_even_if_others_could_not_be_asked() -> None:
+    with pytest.raises(NotHeldError):
+        held(seen(True), seen(None), seen(False, cloud="gcp"))
+
+
+def test_a_learner_is_told_of_hidden_requests_only_on_which_cloud() -> None:
+    text = describe([seen(False, visible=False, cloud="gcp")])
+    assert "gcp" in text
+    assert not any(word in text for word in ("the request", "the detail", "Because", "allowed", "p of"))
+
+
+def test_a_learner_is_told_what_was_sent_expected_and_got() -> None:
+    text = describe([seen(False)] * 9)
+    assert all(
+        word in text for word in ("aws", "the request", "refused", "allowed", "the detail", "Because it matters.")
+    )
+    assert "5 more" in text

@@ -1,0 +1,107 @@
+"""The judge on real servers: full marks for a right answer, and the named checks lost for each fault."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from environments.footprint import Footprint
+from environments.labspec import load_lab
+from environments.platform import platform
+from environments.probes import load_probes
+from environments.tests.securing import REGO, Operator, operator_of
+from graders.judge import judge
+from graders.verdicts import CheckVerdict, Outcome
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+COURSE = Path(__file__).parents[2]
+SPEC = load_lab(COURSE, "zero-trust")
+VISIBLE = load_probes(COURSE / "labs/zero-trust/probes", visible=True)
+HIDDEN = load_probes(COURSE / "solutions/zero-trust/probes", visible=False)
+FIRST = platform().workloads[0]
+
+
+@pytest.fixture
+def operator(footprint: Footprint) -> Iterator[Operator]:
+    with operator_of(footprint) as someone:
+        someone.secure()
+        yield someone
+
+
+def verdicts(footprint: Footprint, seed: bytes = b"this term") -> list[CheckVerdict]:
+    assert footprint.settle()["tampered"] == []
+    return judge(footprint.access("judge"), SPEC, VISIBLE + HIDDEN, footprint.capabilities, seed)
+
+
+def lost(found: list[CheckVerdict]) -> set[str]:
+    assert {one.outcome for one in found} <= {Outcome.PASSED, Outcome.FAILED}
+    return {one.id for one in found if one.outcome is Outcome.FAILED}
+
+
+@pytest.mark.parametrize("seed", [b"", b"this term", b"next term"])
+def test_a_right_answer_gets_full_marks_whatever_the_term(
+    operator: Operator, footprint: Footprint, seed: bytes
+) -> None:
+    start = time.monotonic()
+    found = verdicts(footprint, seed)
+    print(f"judged in {time.monotonic() - start:.1f} s")
+    assert [(one.id, one.message) for one in found if one.outcome is not Outcome.PASSED] == []
+    assert sum(one.earned or 0 for one in found) == SPEC.points
+    assert all(one.seconds > 0 for one in found)
+
+
+def test_nothing_done_earns_what_works_anyway_and_no_more(footprint: Footprint) -> None:
+    assert lost(verdicts(footprint)) == {check.id for check in SPEC.checks} - {"ZT-3.1"}
+
+
+def spoil_rego(old: str, new: str) -> Callable[[Operator], None]:
+    assert old in REGO
+    return lambda operator: operator.apply_rego(REGO.replace(old, new))
+
+
+def role_by_name(operator: Operator) -> None:
+    for cloud in operator.access.clouds:
+        operator.write_role(cloud, FIRST, bound_claims=None)
+
+
+def writes_its_secret(operator: Operator) -> None:
+    own = FIRST.secret("gcp")
+    rights = '["read", "create", "update", "patch", "delete"]'
+    operator.write_policy("gcp", FIRST, f'path "kv/data/{own}" {{ capabilities = {rights} }}')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "checks"),
+    [
+        (role_by_name, {"ZT-1.5"}),
+        (writes_its_secret, {"ZT-2.5"}),
+        (spoil_rego("@sha256:[a-f0-9]{64}$", "@sha256:[a-f0-9]{64}"), {"ZT-3.2"}),
+        (spoil_rego("@sha256:[a-f0-9]{64}$", "(:[a-z0-9.-]+|@sha256:[a-f0-9]{64})$"), {"ZT-3.2"}),
+        (spoil_rego('concat("", [data.cloud.registry, "/"])', "data.cloud.registry"), {"ZT-3.3"}),
+        (spoil_rego("not startswith(container.image", "not contains(container.image"), {"ZT-3.3"}),
+        (spoil_rego('["hostNetwork", "hostPID", "hostIPC"]', '["hostNetwork", "hostPID"]'), {"ZT-3.4"}),
+        (spoil_rego('"initContainers", "ephemeralContainers"', '"initContainers"'), {"ZT-3.5"}),
+        (spoil_rego('"containers", "initContainers"', '"containers"'), {"ZT-3.5"}),
+        (spoil_rego('"ReplicationController", "Job"', '"Job"'), {"ZT-3.6"}),
+        (spoil_rego('in {"", "default"}', '== "default"'), {"ZT-3.7"}),
+        (spoil_rego('not label in {"public", "internal", "personal", "health"}', 'label == ""'), {"ZT-3.8"}),
+        (spoil_rego("in data.cloud.health_regions", "in data.cloud.regions"), {"ZT-3.9"}),
+        (spoil_rego('label == "health"', 'label == "health"\n\tregion != ""'), {"ZT-3.9"}),
+    ],
+)
+def test_a_fault_loses_the_points_of_its_check_alone(
+    operator: Operator, footprint: Footprint, spoil: Callable[[Operator], None], checks: set[str]
+) -> None:
+    spoil(operator)
+    assert lost(verdicts(footprint)) == checks
+
+
+def test_no_hidden_request_reaches_a_message(operator: Operator, footprint: Footprint) -> None:
+    operator.apply_rego('package mod209.admission\n\ndeny contains message if {\n\tfalse\n\tmessage := ""\n}\n')
+    text = " ".join(one.message for one in verdicts(footprint))
+    assert "Requests that the self-check does not show" in text
+    public = " ".join(probe.why for probe in VISIBLE)
+    assert not [probe.id for probe in HIDDEN if probe.id in text or (probe.why in text and probe.why not in public)]
