@@ -19,7 +19,7 @@ from graders.verify import TERM_KEY
 
 LAB = "zero-trust"
 # Learner's name to the variant that is handed in under it: right, partly right, hostile.
-SUBMISSIONS = {"ada-right": "reference", "ben-partly": "tags-accepted", "mallory-hostile": "forged-verdicts"}
+SUBMISSIONS = {"ada-right": "reference", "ben-partly": "zt-3-tags", "mallory-hostile": "forged-verdicts"}
 DEMO_FILES = (
     "records",
     "submitted",
@@ -27,6 +27,8 @@ DEMO_FILES = (
     "index.html",
     "junit.xml",
     "gradebook.db",
+    ".gradebook.db.lock",
+    ".lock",
     "feedback",
     "autograded",
 )

@@ -14,6 +14,8 @@ from environments.params import LearnerParams
 from environments.yamlfile import Strict, read_text
 
 ACCESS_VARIABLE = "MOD209_ACCESS"
+# Set where the judge is about to ask everything anyway, and a self-check would only take time.
+NO_SELF_CHECK_VARIABLE = "MOD209_NO_SELF_CHECK"
 Role = Literal["operator", "judge"]
 
 

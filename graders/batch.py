@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from graders.report import Extras, write_report
 from graders.verdicts import Outcome, Results, all_alike, write_results
 
 PROVIDERS = ("local",)
+LOCK = ".lock"
 Step = Callable[[str], None]
 
 
@@ -38,11 +42,11 @@ class Order:
 def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
     """Grade every submission of the order's folder; `step` is told what happens.
 
-    Writes `results.json`, `index.html`, `feedback/`, `junit.xml`, `gradebook.db` and `records/` into the order's `out`. Each submission is kept as
-    soon as it is graded: run again after an interruption, the batch carries on.
+    Writes `results.json`, `index.html`, `feedback/`, `junit.xml`, `gradebook.db` and `records/` into the order's `out`.
+    Each submission is kept as soon as it is graded: run again after an interruption, the batch carries on.
 
     Raises:
-        BadInputError: nothing to grade, or the lab or the provider does not exist.
+        BadInputError: nothing to grade, the lab or the provider does not exist, or another batch writes to `out`.
         CageError: the cage does not hold; nothing was graded.
         FootprintError: no footprint could be started.
         StorageError: a result could not be written.
@@ -59,8 +63,7 @@ def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
         limits=order.limits,
     )
     release = order.course / "labs" / spec.slug / "notebooks"
-    _make_folder(order.out)
-    with tempfile.TemporaryDirectory(prefix="mod209-grade-") as staging:
+    with _alone(order.out), tempfile.TemporaryDirectory(prefix="mod209-grade-") as staging:
         intake = take_in(order.submitted, spec, release, Path(staging))
         graded = _grade_all(order, setting, intake, step)
         results = Results(lab=spec.slug, provider=order.provider, submissions=[one.result for one in graded])
@@ -91,6 +94,7 @@ def _grade_all(order: Order, setting: Setting, intake: Intake, step: Step) -> li
 def _run(setting: Setting, todo: list[Staged], records: Records, done: dict[str, Graded], step: Step) -> None:
     with room(setting.spec.slug, lambda text: step(f"starting a footprint: {text}")) as clean:
         for number, one in enumerate(todo, 1):
+            clean.ready()
             step(f"{one.learner} ({number} of {len(todo)})")
             done[one.learner] = grade_one(setting, one, clean)
             records.keep(done[one.learner])
@@ -101,10 +105,27 @@ def _refused(setting: Setting, one: Refused) -> Graded:
     return Graded(result=result, extras=Extras())
 
 
-def _make_folder(folder: Path) -> None:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Make the folder, hold it against a second batch, and remove the parts of files that a killed one left."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageError(
             f"Cannot write to {folder}: {error.strerror}.", hint="Name another folder by --out."
+        ) from None
+    with os.fdopen(lock):
+        _hold(folder, lock)
+        for part in folder.rglob(".*.part"):
+            part.unlink()
+        yield
+
+
+def _hold(folder: Path, lock: int) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BadInputError(
+            f"Another batch writes to {folder}.", hint="Wait for it, or name another folder by --out."
         ) from None

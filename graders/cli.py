@@ -16,7 +16,7 @@ from environments.paths import config_dir
 from graders.batch import Order, grade_batch
 from graders.release import release_command
 from graders.report import summary
-from graders.verify import verify
+from graders.verify import Row, verify
 
 Course = Annotated[Path, typer.Option("--course", envvar="MOD209_COURSE", help="The course's root folder.")]
 
@@ -74,18 +74,22 @@ def verify_command(
         console.out.print(matrix.as_table())
     wrong = [row for row in matrix.rows if not row.ok]
     for row in wrong:
-        missing, extra = set(row.variant.expected) - set(row.failed), set(row.failed) - set(row.variant.expected)
-        said = [
-            f"did not fail {', '.join(sorted(missing))}" if missing else "",
-            f"failed {', '.join(sorted(extra))} too" if extra else "",
-        ]
-        console.err.print(f"{row.variant.name}: {' and '.join(filter(None, said)) or row.result.verdict}")
-    if wrong or (matrix.unkilled and not only):
-        unkilled = f"; no variant fails {', '.join(matrix.unkilled)}" if matrix.unkilled and not only else ""
+        console.err.print(f"{row.variant.name}: {_said(row)}", markup=False)
+    if not matrix.ok:
+        unkilled = f"; no variant fails {', '.join(matrix.unkilled)}" if matrix.unkilled else ""
         raise VerifyError(
             f"{len(wrong)} of {len(matrix.rows)} variants are not graded as they name{unkilled}.",
             hint="Correct the check, the probe or the variant's `expected`.",
         )
+
+
+def _said(row: Row) -> str:
+    """What is wrong with how a variant was graded."""
+    if not row.result.final:
+        return f"{row.result.verdict}: {row.result.error or 'some checks could not be judged'}"
+    missing, extra = set(row.variant.expected) - set(row.failed), set(row.failed) - set(row.variant.expected)
+    said = [f"did not fail {', '.join(sorted(missing))}"] * bool(missing)
+    return " and ".join(said + [f"failed {', '.join(sorted(extra))} too"] * bool(extra))
 
 
 def add_commands(app: typer.Typer) -> None:

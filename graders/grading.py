@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,23 +44,28 @@ class Graded:
 
 
 class Room:
-    """A footprint that is clean for each submission; one that broke is replaced."""
+    """A footprint for one submission after another; it is started when first asked for, and again after it broke."""
 
     def __init__(self, lab: str, progress: Progress) -> None:
         self._lab = lab
         self._progress = progress
-        self._context = temporary(lab, progress=progress)
-        self.footprint: Footprint = self._context.__enter__()
+        self._running = ExitStack()
+        self._footprint: Footprint | None = None
 
-    def replace(self) -> None:
-        """Give up this footprint, and start another."""
-        self.close()
-        self._context = temporary(self._lab, progress=self._progress)
-        self.footprint = self._context.__enter__()
+    def ready(self) -> Footprint:
+        """The footprint that runs; it is started if none does.
+
+        Raises:
+            FootprintError: none could be started.
+        """
+        if self._footprint is None:
+            self._footprint = self._running.enter_context(temporary(self._lab, progress=self._progress))
+        return self._footprint
 
     def close(self) -> None:
-        """Stop the footprint."""
-        self._context.__exit__(None, None, None)
+        """Stop the footprint, for good or because it broke."""
+        self._footprint = None
+        self._running.close()
 
 
 @contextmanager
@@ -74,15 +79,29 @@ def room(lab: str, progress: Progress = silent) -> Iterator[Room]:
 
 
 def grade_one(setting: Setting, staged: Staged, room: Room) -> Graded:
-    """Run and judge one submission. A fault of ours ends as `not_graded`, and costs the learner nothing."""
+    """Run and judge one submission. A fault of ours ends as `not_graded`, and costs the learner nothing.
+
+    Raises:
+        FootprintError: no footprint could be started.
+    """
+    footprint = room.ready()
     try:
-        return _grade(setting, staged, room.footprint)
+        graded = _grade(setting, staged, footprint)
+        _check_servers(footprint)
     except FootprintError as error:
         log.warning("%s: %s", staged.learner, error.message)
-        room.replace()
+        room.close()
         return _ours(setting, staged, f"The footprint failed: {error.message}")
     except CageError as error:
         return _ours(setting, staged, f"The cage failed: {error.message}")
+    return graded
+
+
+def _check_servers(footprint: Footprint) -> None:
+    """Raise if a server has died, whoever killed it: what the judge saw then is no verdict on the learner's work."""
+    servers = footprint.status()["servers"]
+    if dead := [f"{name} {server['state']}" for name, server in servers.items() if server["state"] != "running"]:
+        raise FootprintError(f"A server died: {', '.join(dead)}.", hint="Run the same command again.")
 
 
 def _grade(setting: Setting, staged: Staged, footprint: Footprint) -> Graded:

@@ -6,8 +6,6 @@ import base64
 import json
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from environments.errors import BadInputError
 from environments.yamlfile import Strict, read_text
 from graders.grading import Graded
@@ -15,6 +13,7 @@ from graders.report import Extras
 from graders.storage import write_whole
 from graders.verdicts import SubmissionResult, SubmissionVerdict
 
+AGAIN = (SubmissionVerdict.NOT_GRADED, SubmissionVerdict.PARTLY_GRADED)
 MAX_RECORD = 64 << 20  # the cage lets 16 MiB out, and base64 makes a third more of it
 
 
@@ -35,16 +34,17 @@ class Records:
         self._fingerprint = fingerprint
 
     def find(self, learner: str, sha256: str) -> Graded | None:
-        """The result of an earlier run, if it still holds; a `not_graded` one is tried again."""
+        """The result of an earlier run, if it still holds; one that is not fully graded is tried again."""
         try:
             record = Record.model_validate_json(read_text(self._path(learner), MAX_RECORD))
-        except (BadInputError, ValidationError):
+            notebooks = {name: base64.b64decode(text) for name, text in record.notebooks.items()}
+        except (BadInputError, ValueError):  # a record that cannot be read is none
             return None
-        same = record.fingerprint == self._fingerprint and record.result.sha256 == sha256
-        if not same or record.result.verdict is SubmissionVerdict.NOT_GRADED:
+        result = record.result
+        same = (record.fingerprint, result.learner, result.sha256) == (self._fingerprint, learner, sha256)
+        if not same or result.verdict in AGAIN:
             return None
-        notebooks = {name: base64.b64decode(text) for name, text in record.notebooks.items()}
-        return Graded(result=record.result, extras=Extras(notes=record.notes, notebooks=notebooks))
+        return Graded(result=result, extras=Extras(notes=record.notes, notebooks=notebooks))
 
     def keep(self, graded: Graded) -> None:
         """Write the record, whole or not at all.

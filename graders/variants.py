@@ -11,11 +11,13 @@ from pydantic import Field
 
 from environments.errors import BadInputError
 from environments.labspec import LabSpec
+from environments.params import LEARNER_ID
 from environments.yamlfile import Strict, load_yaml, read_text
 
 Kind = Literal["reference", "alternative", "broken", "hostile"]
 FOLDERS: dict[Kind, str] = {"alternative": "alternatives", "broken": "broken", "hostile": "hostile"}
 MAX_NOTEBOOK = 4 << 20
+Notebook = dict[str, Any]  # the document as JSON has it
 
 
 class Edit(Strict):
@@ -54,14 +56,17 @@ def load_variants(course: Path, spec: LabSpec) -> list[Variant]:
     """The reference, then all alternatives, broken and hostile variants of a lab, by name.
 
     Raises:
-        BadInputError: a variant is not as it must be, or names a check that the lab does not have.
+        BadInputError: variants are not as they must be; all problems are listed, each with file and line.
     """
     variants = [Variant(name="reference", kind="reference", title="The reference solution", expected=())]
+    problems: list[str] = []
     for kind, below in FOLDERS.items():
-        variants += [
-            _load(path, kind, spec)
-            for path in sorted((course / "solutions" / spec.slug / below).glob("*/variant.yaml"))
-        ]
+        for path in sorted((course / "solutions" / spec.slug / below).glob("*/variant.yaml")):
+            file = _file(path, problems)
+            if file:
+                problems += _problems(path, kind, file, spec, {variant.name for variant in variants})
+                variants.append(_variant(path, kind, file))
+    _raise(problems)
     return variants
 
 
@@ -69,59 +74,85 @@ def write_submission(course: Path, spec: LabSpec, variant: Variant, folder: Path
     """Write what a learner with this variant's answer would hand in: the lab's notebooks with its edits.
 
     Raises:
-        BadInputError: an edit does not fit the reference.
+        BadInputError: edits do not fit the reference; all are listed, each with file and line.
     """
     sources = course / "solutions" / spec.slug / "notebooks"
     notebooks = {task.notebook: _read(sources / task.notebook) for task in spec.tasks}
     if variant.file and variant.folder:
-        for edit in variant.file.edits:
-            cell = _cell(variant, notebooks, edit.cell, edit.notebook)
-            cell["source"] = _edited(variant, edit, _text(cell))
-        for cell_id, name in variant.file.cells.items():
-            _cell(variant, notebooks, cell_id)["source"] = read_text(variant.folder / name)
+        _raise(_apply(variant.file, variant.folder, notebooks))
     folder.mkdir(parents=True)
     for name, notebook in notebooks.items():
         (folder / name).write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
-def _load(path: Path, kind: Kind, spec: LabSpec) -> Variant:
-    file = load_yaml(path, VariantFile)
-    unknown = sorted(set(file.expected) - {check.id for check in spec.checks})
-    if unknown:
-        raise BadInputError(f"{path}: {spec.slug} has no check {', '.join(unknown)}.", hint="Correct `expected`.")
-    if kind == "broken" and not file.expected:
-        raise BadInputError(f"{path}: a broken variant names no check that it fails.", hint="Fill `expected`.")
-    name = path.parent.name
-    return Variant(name=name, kind=kind, title=file.title, expected=tuple(file.expected), file=file, folder=path.parent)
+def _file(path: Path, problems: list[str]) -> VariantFile | None:
+    try:
+        return load_yaml(path, VariantFile)
+    except BadInputError as error:
+        problems.append(error.message)
+        return None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    notebook: dict[str, Any] = json.loads(read_text(path, MAX_NOTEBOOK))
+def _variant(path: Path, kind: Kind, file: VariantFile) -> Variant:
+    name, expected = path.parent.name, tuple(file.expected)
+    return Variant(name=name, kind=kind, title=file.title, expected=expected, file=file, folder=path.parent)
+
+
+def _problems(path: Path, kind: Kind, file: VariantFile, spec: LabSpec, names: set[str]) -> list[str]:
+    """What is wrong with a variant beside its form; a line of a problem begins with file and line."""
+    known = {check.id for check in spec.checks}
+    said = [
+        f"{_where(path, check)}: {spec.slug} has no check {check}." for check in file.expected if check not in known
+    ]
+    if (kind == "alternative" and file.expected) or (kind == "broken" and not file.expected):
+        said.append(f"{_where(path, 'expected:')}: an alternative fails no check, and a broken variant at least one.")
+    if path.parent.name in names or not LEARNER_ID.fullmatch(path.parent.name):
+        said.append(f"{_where(path)}: the folder's name {path.parent.name!r} is taken, or cannot be a learner's id.")
+    return said
+
+
+def _raise(problems: list[str]) -> None:
+    if problems:
+        raise BadInputError("\n".join(problems), hint="Correct the variants, or the lab if that is what changed.")
+
+
+def _where(path: Path, text: str = "") -> str:
+    """`file:line` of the first line that holds `text`."""
+    lines = read_text(path).splitlines()
+    return f"{path}:{next((number for number, line in enumerate(lines, 1) if text in line), 1)}"
+
+
+def _read(path: Path) -> Notebook:
+    notebook: Notebook = json.loads(read_text(path, MAX_NOTEBOOK))
     return notebook
 
 
-def _cell(
-    variant: Variant, notebooks: dict[str, dict[str, Any]], cell_id: str, notebook: str | None = None
-) -> dict[str, Any]:
-    for name, document in notebooks.items():
-        for cell in document["cells"] if notebook in (None, name) else ():
-            if cell.get("metadata", {}).get("nbgrader", {}).get("grade_id") == cell_id:
-                found: dict[str, Any] = cell
-                return found
-    raise BadInputError(
-        f"Variant {variant.name}: the reference has no cell {cell_id!r}.", hint="Correct its variant.yaml."
-    )
+def _apply(file: VariantFile, folder: Path, notebooks: dict[str, Notebook]) -> list[str]:
+    """Make the edits in the notebooks; returns what does not fit."""
+    path, problems = folder / "variant.yaml", []
+    for edit in file.edits:
+        cell = _cell({edit.notebook: notebooks.get(edit.notebook, {})}, edit.cell)
+        times = _text(cell).count(edit.find)
+        if times == 1:
+            cell["source"] = _text(cell).replace(edit.find, edit.replace)
+        else:
+            said = f"`find` occurs {times} times in the cell, not once" if cell else "the reference has no such cell"
+            problems.append(f"{_where(path, edit.cell)}: {edit.notebook}, {edit.cell}: {said}.")
+    for cell_id, name in file.cells.items():
+        if cell := _cell(notebooks, cell_id):
+            cell["source"] = read_text(folder / name)
+        else:
+            problems.append(f"{_where(path, cell_id)}: {cell_id}: the reference has no such cell.")
+    return problems
 
 
-def _edited(variant: Variant, edit: Edit, text: str) -> str:
-    if text.count(edit.find) != 1:
-        raise BadInputError(
-            f"Variant {variant.name}: {edit.find!r} occurs {text.count(edit.find)} times in cell {edit.cell}, not once.",
-            hint="The reference has changed: correct the edit in its variant.yaml.",
-        )
-    return text.replace(edit.find, edit.replace)
+def _cell(notebooks: dict[str, Notebook], cell_id: str) -> dict[str, Any]:
+    """The cell with this nbgrader id; empty if there is none."""
+    cells: list[dict[str, Any]] = [cell for document in notebooks.values() for cell in document.get("cells", ())]
+    marked = (cell for cell in cells if cell["metadata"].get("nbgrader", {}).get("grade_id") == cell_id)
+    return next(marked, {})
 
 
 def _text(cell: dict[str, Any]) -> str:
-    source = cell["source"]
+    source = cell.get("source", "")
     return source if isinstance(source, str) else "".join(source)

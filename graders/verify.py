@@ -30,8 +30,8 @@ class Row:
 
     @property
     def failed(self) -> list[str]:
-        """Ids of the checks that did not pass, in the lab's order."""
-        return [check.id for check in self.result.checks if check.outcome is not Outcome.PASSED]
+        """Ids of the checks that were judged and did not pass, in the lab's order."""
+        return [check.id for check in self.result.checks if check.outcome is Outcome.FAILED]
 
     @property
     def ok(self) -> bool:
@@ -41,17 +41,18 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """Checks by variants."""
+    """Checks by variants. If not all variants are in it (`whole`), it cannot tell which checks none fails."""
 
     spec: LabSpec
     provider: str
     rows: tuple[Row, ...]
+    whole: bool = True
 
     @property
     def unkilled(self) -> list[str]:
         """Checks that no broken variant fails: a check that cannot fail is no check."""
         killed = {check for row in self.rows if row.variant.kind == "broken" for check in row.failed}
-        return [check.id for check in self.spec.checks if check.id not in killed]
+        return [check.id for check in self.spec.checks if check.id not in killed] if self.whole else []
 
     @property
     def ok(self) -> bool:
@@ -113,7 +114,7 @@ def verify(course: Path, lab: str, step: Step, provider: str = "local", only: li
         results = grade_variants(course, spec, variants, Path(folder), step, provider)
     by_name = {result.learner: result for result in results.submissions}
     rows = tuple(Row(variant=variant, result=by_name[variant.name]) for variant in variants)
-    return Matrix(spec=spec, provider=provider, rows=rows)
+    return Matrix(spec=spec, provider=provider, rows=rows, whole=not only)
 
 
 def grade_variants(

@@ -94,6 +94,8 @@ class CheckReport:
     @property
     def summary(self) -> str:
         """The whole in a sentence or two."""
+        if not self.asked:
+            return f"{self.task} {self.title}: nothing was asked here; the judge asks after the notebook has ended."
         passed = sum(line.ok is True for line in self.lines)
         advice = (
             "Grading also asks what you cannot see here." if self.ok else "Mend the first that fails, then ask again."

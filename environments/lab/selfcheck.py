@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from environments.access import Access
+from environments.access import NO_SELF_CHECK_VARIABLE, Access
 from environments.errors import BadInputError
 from environments.footprint import CAPABILITIES
 from environments.lab.course import course_dir
@@ -25,6 +26,8 @@ def run_check(lab: Lab, name: str) -> CheckReport:
         BadInputError: the lab has no such task or check, or the course's files are damaged.
     """
     task, checks = find_checks(lab.spec, name)
+    if os.environ.get(NO_SELF_CHECK_VARIABLE):
+        return CheckReport(task.id, task.title, tuple(CheckLine(check.id, check.title, ()) for check in checks))
     probes = load_probes(course_dir() / "labs" / lab.slug / "probes" / f"{task.id.lower()}.yaml", visible=True)
     wanted = {check.id for check in checks}
     prober = Prober(lab.access, CAPABILITIES[lab.access.provider], _seed(lab.access))

@@ -14,8 +14,8 @@ import httpx
 from environments.platform import platform
 
 TXN_OPERATIONS = 100  # etcd refuses more than 128 in one transaction
-# Keys that the API server renews by itself, whoever uses it.
-VOLATILE = re.compile(r"^/registry/(masterleases|peerserverleases|leases/kube-system/apiserver-)")
+# Keys that the API server renews by itself, whoever uses it; the compactor writes its own every five minutes.
+VOLATILE = re.compile(r"^(compact_rev_key$|/registry/(masterleases|peerserverleases|leases/kube-system/apiserver-))")
 
 
 @dataclass(frozen=True)

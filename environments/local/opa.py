@@ -64,10 +64,11 @@ def plan(name: str, folder: Path, port: int, binary: Path) -> Opa:
         "--log-level=error",
         "--log-format=json",
         "--set=decision_logs.console=true",
-        str(BASELINE / "system.rego"),
-        str(BASELINE / "authz.rego"),
+        # Relative, since OPA names modules by the path given, and its errors reach learners.
+        "system.rego",
+        "authz.rego",
     ]
-    command = Command(name=f"{name}/opa", argv=argv, ready=lambda: endpoint.answers("/health"))
+    command = Command(name=f"{name}/opa", argv=argv, cwd=BASELINE, ready=lambda: endpoint.answers("/health"))
     return Opa(
         name=name,
         port=port,

@@ -18,7 +18,7 @@ from environments.probes.observation import NOT_ASKED, BrokenError, Finding, Obs
 from environments.probes.secrets import ask_capabilities, ask_secret
 from environments.probes.wire import Wire
 
-THREADS = 16
+THREADS = 8  # more only wait for each other: a request is mostly work, here and at the server
 # API servers compile a new ValidatingAdmissionPolicy within a second or so: an answer before that is not the last word.
 SETTLE_SECONDS = 1.5
 log = logging.getLogger(__name__)

@@ -28,6 +28,7 @@ class Command:
     argv: Sequence[str]
     ready: Callable[[], bool]
     env: Mapping[str, str] = field(default_factory=dict)
+    cwd: Path = Path("/")
     ready_seconds: float = 60.0
     stop_seconds: float = 5.0
 
@@ -51,6 +52,7 @@ class Child:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=dict(command.env),
+                cwd=command.cwd,
                 start_new_session=True,
             )
 

@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 
 from environments.access import write_access
 from environments.errors import BadInputError, CheckFailedError, FootprintError
-from environments.footprint import Footprint, temporary
+from environments.footprint import Footprint
 from environments.lab import Cloud, Lab
 from environments.lab.cli import apply_command, check_command
 
@@ -51,15 +51,8 @@ spec: {policyName: test, validationActions: [Deny]}
 """
 
 
-@pytest.fixture(scope="module")
-def footprint() -> Iterator[Footprint]:
-    with temporary("zero-trust") as running:
-        yield running
-
-
 @pytest.fixture
 def lab(footprint: Footprint, tmp_path: Path) -> Iterator[Lab]:
-    footprint.reset()
     for folder in ("policies", "manifests"):
         (tmp_path / folder).mkdir()
     with closing(Lab("zero-trust", footprint.access("operator"), tmp_path)) as opened:

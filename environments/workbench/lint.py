@@ -11,7 +11,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from environments.baseline.objects import HERE as BASELINE
+
 PACKAGE = ("mod209", "admission")
+ASKER = BASELINE / "system.rego"
+WRONG_DENY = "deny is not a set of messages: write `deny contains message if { … }`"
 TOOL_SECONDS = 10.0
 # Pure, but a look into how or where OPA runs; nothing that an admission policy needs.
 FORBIDDEN_BUILTINS = frozenset({"trace", "rego.metadata.chain", "rego.parse_module", "opa.runtime", "http.send"})
@@ -72,7 +76,8 @@ class Linter:
             names = _write(Path(folder), files)
             capabilities = Path(folder) / "capabilities.json"
             capabilities.write_text(self._capabilities)
-            argv = [str(self._opa), "check", "--format=json", f"--capabilities={capabilities}", *names]
+            # Checked together with what asks for `deny`, so that a `deny` of the wrong shape is found here.
+            argv = [str(self._opa), "check", "--format=json", f"--capabilities={capabilities}", str(ASKER), *names]
             checked = self._run(argv)
             if checked.returncode:
                 return _opa_problems(checked, names)
@@ -128,6 +133,8 @@ def _opa_problems(done: subprocess.CompletedProcess[str], names: dict[str, str])
     problems = []
     for error in errors:
         place = error.get("location") or {}
-        name = names.get(place.get("file", ""), place.get("file", ""))
-        problems.append(Problem(name, place.get("row", 0), place.get("col", 0), error.get("message", "")))
+        if name := names.get(place.get("file", "")):
+            problems.append(Problem(name, place.get("row", 0), place.get("col", 0), error.get("message", "")))
+        else:
+            problems.append(Problem.of(next(iter(names.values())), WRONG_DENY))
     return problems

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from environments.access import ACCESS_VARIABLE, NO_SELF_CHECK_VARIABLE
 from graders.cage.base import MIB, Limits
 from graders.cage.interpreter import Interpreter
 
@@ -99,7 +100,8 @@ def environment(python: Interpreter) -> dict[str, str]:
         "PATH": f"{python.environment_inside}/bin:/usr/bin:/bin",
         "PYTHONPATH": str(COURSE),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "MOD209_ACCESS": str(ACCESS),
+        ACCESS_VARIABLE: str(ACCESS),
+        NO_SELF_CHECK_VARIABLE: "1",
         "IPYTHONDIR": str(HOME / ".ipython"),
         "JUPYTER_RUNTIME_DIR": f"{SCRATCH}/jupyter",
         "JUPYTER_PLATFORM_DIRS": "1",

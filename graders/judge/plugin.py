@@ -16,7 +16,7 @@ import pytest
 from environments.probes import Observation, Prober
 from graders.judge.evidence import CannotJudgeError, Evidence, NotHeldError
 from graders.judge.job import Job, Line
-from graders.judge.marks import MARK
+from graders.judge.marks import check_of
 from graders.verdicts import Outcome
 
 VERDICTS = pytest.StashKey[int]()
@@ -30,7 +30,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take the job in."""
-    config.addinivalue_line("markers", f"{MARK}(id): the check of that id in lab.yaml")
     config.stash[VERDICTS] = config.getoption("--verdict-fd")
     config.stash[JOB] = Job.model_validate_json(sys.stdin.buffer.read())
 
@@ -50,7 +49,7 @@ def observations(job: Job) -> Sequence[Observation]:
 @pytest.fixture
 def evidence(request: pytest.FixtureRequest, job: Job, observations: Sequence[Observation]) -> Evidence:
     """The observations of the check that asks for them."""
-    check_id = check_of(request.node)
+    check_id = check_of(request.function)
     needs = job.spec.task(check_id.split(".")[0]).needs
     if needs not in job.capabilities:
         raise CannotJudgeError(f"This footprint ({job.access.provider}) has no {needs}.")
@@ -66,15 +65,9 @@ def pytest_runtest_makereport(
     report = yield
     if call.when == "call" or (call.when == "setup" and call.excinfo):
         outcome, message = verdict(item, call.excinfo.value if call.excinfo else None)
-        line = Line(check=check_of(item), outcome=outcome, message=message, seconds=_seconds(item))
+        line = Line(check=check_of(_function(item)), outcome=outcome, message=message, seconds=_seconds(item))
         _say(item.config.stash[VERDICTS], line)
     return report
-
-
-def check_of(item: pytest.Item) -> str:
-    """The id that a check was marked with; empty if it was not."""
-    mark = item.get_closest_marker(MARK)
-    return str(mark.args[0]) if mark and mark.args else ""
 
 
 def verdict(item: pytest.Item, error: BaseException | None) -> tuple[Outcome, str]:
@@ -94,8 +87,12 @@ def _seconds(item: pytest.Item) -> float:
     return sum(observation.seconds for observation in seen.observations) if seen else 0.0
 
 
+def _function(item: pytest.Item) -> object:
+    return getattr(item, "obj", None)
+
+
 def _advice(item: pytest.Item) -> str:
-    return inspect.cleandoc(getattr(item, "obj", None).__doc__ or "")
+    return inspect.getdoc(_function(item)) or ""
 
 
 def _say(descriptor: int, line: Line) -> None:

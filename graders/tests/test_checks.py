@@ -10,6 +10,7 @@ from types import ModuleType
 
 from environments.labspec import load_lab
 from environments.probes import load_probes
+from graders.judge.marks import check_of
 from graders.judge.runner import CHECKS
 
 COURSE = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ def load(path: Path) -> ModuleType:
 def functions() -> dict[str, Callable[..., object]]:
     """Check id -> function, over all files of the lab; an id given twice would be seen as a missing one."""
     found = [
-        (function.pytestmark[0].args[0], function)
+        (check_of(function), function)
         for path in sorted((CHECKS / SLUG).glob("check_*.py"))
         for name, function in inspect.getmembers(load(path), inspect.isfunction)
         if name.startswith("check_")

@@ -22,6 +22,8 @@ ALL: tuple[Capability, ...] = ("identity", "secrets", "admission")
 SPEC = load_lab(COURSE, "zero-trust")
 PROBES = load_probes(COURSE / "labs/zero-trust/probes", visible=True)
 
+RIGHT, WRONG, UNASKED = True, False, None
+
 
 def judged(spec: LabSpec = SPEC, capabilities: Iterable[Capability] = ALL, **options: object) -> list[CheckVerdict]:
     return judge(nowhere(role="judge"), spec, PROBES, capabilities, b"seed", **options)  # type: ignore[arg-type]
@@ -81,7 +83,7 @@ def test_nothing_secret_is_in_the_arguments() -> None:
     assert "PRIVATE KEY" not in argv
 
 
-def seen(ok: bool | None, *, cloud: str = "aws", visible: bool = True, expected: str = "refused") -> Observation:
+def seen(answer: bool | None, /, *, cloud: str = "aws", visible: bool = True, expected: str = "refused") -> Observation:
     return Observation(
         probe_id="p",
         check="ZT-1.2",
@@ -93,7 +95,7 @@ def seen(ok: bool | None, *, cloud: str = "aws", visible: bool = True, expected:
         expected=expected,
         got="allowed",
         detail="the detail",
-        ok=ok,
+        ok=answer,
         seconds=0.1,
     )
 
@@ -103,16 +105,16 @@ def held(*observations: Observation) -> None:
 
 
 def test_right_answers_on_every_cloud_hold() -> None:
-    held(seen(True), seen(True, cloud="gcp"))
+    held(seen(RIGHT), seen(RIGHT, cloud="gcp"))
 
 
 @pytest.mark.parametrize(
     "observations",
     [
         [],
-        [seen(True)],
-        [seen(True), seen(None, cloud="gcp")],
-        [seen(True, expected="allowed"), seen(True, cloud="gcp")],
+        [seen(RIGHT)],
+        [seen(RIGHT), seen(UNASKED, cloud="gcp")],
+        [seen(RIGHT, expected="allowed"), seen(RIGHT, cloud="gcp")],
     ],
 )
 def test_what_was_not_asked_cannot_be_judged(observations: list[Observation]) -> None:
@@ -122,17 +124,17 @@ def test_what_was_not_asked_cannot_be_judged(observations: list[Observation]) ->
 
 def test_one_wrong_answer_is_enough_to_fail_even_if_others_could_not_be_asked() -> None:
     with pytest.raises(NotHeldError):
-        held(seen(True), seen(None), seen(False, cloud="gcp"))
+        held(seen(RIGHT), seen(UNASKED), seen(WRONG, cloud="gcp"))
 
 
 def test_a_learner_is_told_of_hidden_requests_only_on_which_cloud() -> None:
-    text = describe([seen(False, visible=False, cloud="gcp")])
+    text = describe([seen(WRONG, visible=False, cloud="gcp")])
     assert "gcp" in text
     assert not any(word in text for word in ("the request", "the detail", "Because", "allowed", "p of"))
 
 
 def test_a_learner_is_told_what_was_sent_expected_and_got() -> None:
-    text = describe([seen(False)] * 9)
+    text = describe([seen(WRONG)] * 9)
     assert all(
         word in text for word in ("aws", "the request", "refused", "allowed", "the detail", "Because it matters.")
     )

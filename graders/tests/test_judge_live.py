@@ -90,9 +90,20 @@ def writes_its_secret(operator: Operator) -> None:
         (spoil_rego('not label in {"public", "internal", "personal", "health"}', 'label == ""'), {"ZT-3.8"}),
         (spoil_rego("in data.cloud.health_regions", "in data.cloud.regions"), {"ZT-3.9"}),
         (spoil_rego('label == "health"', 'label == "health"\n\tregion != ""'), {"ZT-3.9"}),
+        (
+            spoil_rego("if input.request.kind.kind in owned", 'if input.request.kind.kind in {"Job"}'),
+            {"ZT-3.6", "ZT-3.7", "ZT-3.8", "ZT-3.10"},
+        ),
+        (
+            spoil_rego(
+                "container.securityContext.privileged",
+                "container == template.spec.containers[0]\n\tcontainer.securityContext.privileged",
+            ),
+            {"ZT-3.4", "ZT-3.5"},
+        ),
     ],
 )
-def test_a_fault_loses_the_points_of_its_check_alone(
+def test_a_fault_loses_the_points_of_its_checks_and_no_others(
     operator: Operator, footprint: Footprint, spoil: Callable[[Operator], None], checks: set[str]
 ) -> None:
     spoil(operator)

@@ -1,6 +1,8 @@
 import socket
 import urllib.request
 
+assert Path("/opt/course/labs").is_dir(), "This is an attack: it runs in the cage only."
+
 for address in (("1.1.1.1", 53), ("169.254.169.254", 80), ("127.0.0.1", 22), ("127.0.0.1", 8888)):
     try:
         socket.create_connection(address, timeout=0.2).close()

@@ -1,5 +1,7 @@
+assert Path("/opt/course/labs").is_dir(), "This is an attack: it runs in the cage only."
 found = []
-for root in ("/work", "/root", "/home", "/opt", "/srv", "/var", "..", "../../.."):
+own = {"usr", "proc", "sys", "dev", "lib", "lib64"}
+for root in ("..", *(f"/{name}" for name in os.listdir("/") if name not in own)):
     for folder, folders, files in os.walk(root):
         found += [os.path.join(folder, name) for name in files if name.startswith("check_") or "solutions" in folder or name.endswith(("term.key", "gradebook.db"))]
         if len(found) > 1000:

