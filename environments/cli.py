@@ -14,6 +14,8 @@ from environments import console
 from environments.errors import BadInputError
 from environments.footprint import Part, attach, footprint_dir, is_running, start
 from environments.lab.cli import apply_command, check_command
+from environments.lab.course import course_dir
+from environments.labspec import load_lab
 from environments.params import LearnerParams
 from environments.toolchain.cli import tools_command
 from environments.yamlfile import read_text
@@ -40,6 +42,7 @@ def up(
 ) -> None:
     """Start the footprint of a lab: three clouds, an OPA for each, and Vault."""
     began = time.monotonic()
+    load_lab(course_dir(), lab)  # a typing error must not start twelve servers
     directory = footprint_dir(lab)
     if is_running(directory):
         console.err.print(f"The footprint of {lab} is running already.")
@@ -101,6 +104,9 @@ def reset(
 @app.command()
 def down(lab: Lab) -> None:
     """Stop the footprint. Your notebooks and files stay as they are."""
+    if not is_running(footprint_dir(lab)):
+        console.out.print(f"The footprint of {lab} is not running.")
+        return
     attach(lab).down()
     console.out.print(f"The footprint of {lab} is stopped.")
 

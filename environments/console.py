@@ -22,7 +22,7 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-def run(app: typer.Typer) -> int:  # noqa: PLR0911 - one return an exit code
+def run(app: typer.Typer) -> int:
     """Run the command line and return its exit code; a user's mistake gives a sentence and a hint, never a traceback."""
     # A polite end (systemd, docker stop, `kill`) unwinds as Ctrl-C does, so that nothing is left running.
     signal.signal(signal.SIGTERM, _interrupt)

@@ -18,12 +18,12 @@ from typing import IO, Any, Final, Literal
 
 from environments.access import Access, Role
 from environments.errors import BadInputError, FootprintError, StorageError
-from environments.labspec import Capability
+from environments.labspec import SLUG, Capability
 from environments.params import LearnerParams, practice
 from environments.paths import state_dir
 from environments.supervisor import protocol
 from environments.supervisor.process import tail
-from environments.toolchain import resolve
+from environments.toolchain import Event, Stage, resolve, words
 
 Progress = Callable[[str], None]
 
@@ -34,7 +34,8 @@ def silent(_: str) -> None:
 
 Part = Literal["admission", "vault", "rbac"]
 SERVERS = ("etcd", "kube-apiserver", "opa", "vault")
-START_SECONDS = 180.0
+TOLD_PACKAGES = 200
+TOLD_BYTES = 20_000_000
 CAPABILITIES: Final[dict[str, frozenset[Capability]]] = {"local": frozenset({"admission", "identity", "secrets"})}
 
 
@@ -83,7 +84,13 @@ class Footprint:
 
 
 def footprint_dir(lab: str) -> Path:
-    """Where the learner's own footprint of `lab` keeps its state."""
+    """Where the learner's own footprint of `lab` keeps its state.
+
+    Raises:
+        BadInputError: `lab` is no lab's name.
+    """
+    if not SLUG.fullmatch(lab):
+        raise BadInputError(f"{lab!r} is not a lab's name.", hint="A lab's name is like zero-trust.")
     return state_dir() / lab
 
 
@@ -137,7 +144,8 @@ def start(
         raise FootprintError(
             f"The footprint in {directory} is running already.", hint=f"Look at it: mod209 status {lab}"
         )
-    binaries = {name: str(tool.path) for name, tool in resolve(SERVERS).items()}
+    tools = resolve(SERVERS, progress=_ToolNews(progress))
+    binaries = {name: str(tool.path) for name, tool in tools.items()}
     _make_empty(directory)
     plan = {"lab": lab, "params": (params or practice()).model_dump(), "binaries": binaries, "bound": bound}
     owner = _spawn(directory, plan)
@@ -162,6 +170,20 @@ def temporary(lab: str, params: LearnerParams | None = None, progress: Progress 
             yield footprint
         finally:
             footprint.down()
+
+
+class _ToolNews:
+    """Tells of a tool's next stage, and now and then how far it is; one line an event would be thousands."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._told: dict[str, tuple[str, int]] = {}
+
+    def __call__(self, event: Event, /) -> None:
+        news = (event.stage.value, event.done // (TOLD_PACKAGES if event.stage is Stage.BUILDING else TOLD_BYTES))
+        if self._told.get(event.tool) != news:
+            self._told[event.tool] = news
+            self._progress(f"{event.tool}: {words(event)}")
 
 
 def _make_empty(directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from pydantic import Field
 from environments.errors import BadInputError
 from environments.yamlfile import Strict, load_yaml
 
+SLUG = re.compile(r"[a-z]+(-[a-z]+)*")
 Capability = Literal["admission", "identity", "secrets", "traffic", "runtime"]
 
 
@@ -42,7 +44,7 @@ class LabSpec(Strict):
     """The whole of `lab.yaml`."""
 
     schema_: Literal[1] = Field(alias="schema")
-    slug: str = Field(pattern=r"^[a-z]+(-[a-z]+)*$")
+    slug: str = Field(pattern=f"^{SLUG.pattern}$")
     title: str
     version: str
     criterion: str

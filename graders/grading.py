@@ -14,6 +14,7 @@ from environments.labspec import LabSpec
 from environments.params import derive
 from environments.probes import Probe
 from graders.cage import Cage, Job, Limits, Status
+from graders.cage import Outcome as Run
 from graders.intake import Staged, lab_notebooks
 from graders.judge import judge
 from graders.probeset import seed
@@ -117,11 +118,15 @@ def _grade(setting: Setting, staged: Staged, footprint: Footprint) -> Graded:
             limits=setting.limits,
         )
     )
-    notes = staged.notes
-    if outcome.status is not Status.FINISHED:
-        notes += (f"Your notebooks did not run to their end ({outcome.status}): {outcome.detail}",)
-    extras = Extras(notes=notes, notebooks=dict(outcome.notebooks))
+    extras = Extras(notes=staged.notes + _seen(outcome), notebooks=dict(outcome.notebooks))
     return Graded(result=_verdict(setting, staged, footprint), extras=extras)
+
+
+def _seen(outcome: Run) -> tuple[str, ...]:
+    """What the cage has to say to the learner, if anything."""
+    if outcome.status is not Status.FINISHED:
+        return (f"Your notebooks did not run to their end ({outcome.status}): {outcome.detail}",)
+    return (f"While your notebooks ran: {outcome.detail}",) if outcome.detail else ()
 
 
 def _verdict(setting: Setting, staged: Staged, footprint: Footprint) -> SubmissionResult:

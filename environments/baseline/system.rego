@@ -18,8 +18,10 @@ problems contains sprintf("%v", [message]) if {
 	some message in deny
 }
 
+# No policy at all admits everything: `value` is undefined then, and with it this rule.
 problems contains "[policy] data.mod209.admission.deny is not a set of messages: write `deny contains message if { … }`" if {
-	not is_set(deny)
+	value := deny
+	not is_set(value)
 }
 
 response := {"uid": input.request.uid, "allowed": true} if count(problems) == 0

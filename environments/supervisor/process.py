@@ -17,7 +17,7 @@ from environments.errors import FootprintError
 
 LEASH = Path(__file__).with_name("leash.py")
 POLL_SECONDS = 0.05
-LOG_TAIL_LINES = 8
+LOG_TAIL_LINES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +42,11 @@ class Child:
     def __init__(self, command: Command, log: Path) -> None:
         self.command = command
         self.log = log
-        leashed = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command.argv]
         with log.open("ab") as stream:
             stream.write(f"$ {shlex.join(command.argv)}\n".encode())
             stream.flush()
             self.process = subprocess.Popen(
-                leashed,
+                leashed(command.argv),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -118,6 +117,11 @@ def wait_ready(children: Iterable[Child], on_ready: Callable[[Child], Sequence[C
                 )
         if deadlines:
             time.sleep(POLL_SECONDS)
+
+
+def leashed(argv: Sequence[str]) -> list[str]:
+    """The command line that runs `argv` as a process which the kernel kills when this one dies."""
+    return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *argv]
 
 
 def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:

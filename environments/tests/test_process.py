@@ -72,7 +72,6 @@ def test_no_child_survives_its_supervisor_even_after_kill_9(tmp_path: Path) -> N
     code = f"""
         import sys, time
         from pathlib import Path
-from typing import Any
         from environments.supervisor.process import Child, Command
         child = Child(Command(name="c", argv=["sleep", "600"], ready=lambda: True), Path({str(tmp_path / "log")!r}))
         print(child.pid, flush=True)

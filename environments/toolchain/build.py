@@ -10,8 +10,9 @@ from typing import Final
 
 from environments.errors import StorageError
 from environments.paths import cache_dir
+from environments.supervisor.process import tail
 from environments.toolchain.catalog import MODULES, BuildSpec
-from environments.toolchain.child import run, tail
+from environments.toolchain.child import run
 from environments.toolchain.golang import Go, find_go
 from environments.toolchain.store import flock, storage
 from environments.toolchain.task import Task

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-_LEASH: Final = Path(__file__).parent / "leash.py"
+from environments.supervisor.process import leashed
+
 _POLL_SECONDS: Final = 0.2
-_TAIL_LINES: Final = 15
-_TAIL_BYTES: Final = 8192
 
 
 def run(
@@ -35,9 +33,14 @@ def run(
         The exit status, or None when it did not end within `timeout` seconds.
     """
     with log.open("wb") as output:
-        leashed = [sys.executable, "-I", str(_LEASH), str(os.getpid()), *argv]
         child = subprocess.Popen(
-            leashed, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            leashed(argv),
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     deadline = time.monotonic() + timeout
     try:
@@ -50,12 +53,3 @@ def run(
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-
-
-def tail(log: Path) -> str:
-    """The last lines of a log, indented for a message."""
-    try:
-        text = log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
-    except OSError:
-        return ""
-    return "\n".join(f"    {line}" for line in text.splitlines()[-_TAIL_LINES:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,9 +16,7 @@ from rich.table import Column, Table
 
 from environments.toolchain.catalog import catalog
 from environments.toolchain.resolve import locate, resolve
-from environments.toolchain.tool import Event, Progress, Stage, Tool
-
-_MB = 1_000_000
+from environments.toolchain.tool import Event, Progress, Stage, Tool, words
 
 
 def tools_command(
@@ -59,19 +58,9 @@ def progress_bars() -> Iterator[Progress]:
                 ids[event.tool] = bars.add_task("", tool=event.tool, total=None)
             ready = event.stage is Stage.READY
             total, done = (1, 1) if ready else (event.total, event.done)
-            bars.update(ids[event.tool], description=_words(event), total=total, completed=done)
+            bars.update(ids[event.tool], description=words(event), total=total, completed=done)
 
         yield show
-
-
-def _words(event: Event) -> str:
-    words: str = event.stage.value
-    if event.stage is Stage.DOWNLOADING:
-        whole = f" of {event.total / _MB:.1f}" if event.total else ""
-        words += f": {event.done / _MB:.1f}{whole} MB"
-    elif event.stage is Stage.BUILDING and event.done:
-        words += f": {event.done} packages"
-    return f"{words}: {event.note.splitlines()[0]}" if event.note else words
 
 
 def _row(name: str, tool: Tool | None) -> dict[str, str | None]:
@@ -87,10 +76,15 @@ def _row(name: str, tool: Tool | None) -> dict[str, str | None]:
 def _table(tools: Mapping[str, Tool | None]) -> Table:
     table = Table("tool", "version", Column("where", overflow="fold"), Column("from", overflow="fold"))
     for name, tool in tools.items():
-        where, origin = (str(tool.path), _origin(tool)) if tool else ("not here yet", "mod209 tools --fetch")
+        where, origin = (_short(tool.path), _origin(tool)) if tool else ("not here yet", "mod209 tools --fetch")
         table.add_row(name, catalog()[name].version, where, origin)
     return table
 
 
 def _origin(tool: Tool) -> str:
     return "PATH" if tool.source == "path" else f"{tool.source}, {tool.origin}"
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

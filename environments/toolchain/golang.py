@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from environments.paths import cache_dir
+from environments.supervisor.process import tail
 from environments.toolchain.catalog import GO_WHEEL
-from environments.toolchain.child import run, tail
+from environments.toolchain.child import run
 from environments.toolchain.store import flock, storage
 from environments.toolchain.task import Task
 from environments.toolchain.tool import Stage, UnavailableError

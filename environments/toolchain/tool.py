@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
+_MB: Final = 1_000_000
 _HINT: Final = "Check the connection, or name a folder or mirror with the binaries in MOD209_TOOLS."
 
 Source = Literal["path", "cache", "directory", "mirror", "release", "built"]
@@ -66,3 +67,14 @@ class UnavailableError(Exception):
 
 class CancelledError(Exception):
     """The caller was interrupted while this thread was at work."""
+
+
+def words(event: Event) -> str:
+    """The event in words for a person."""
+    words: str = event.stage.value
+    if event.stage is Stage.DOWNLOADING:
+        whole = f" of {event.total / _MB:.1f}" if event.total else ""
+        words += f": {event.done / _MB:.1f}{whole} MB"
+    elif event.stage is Stage.BUILDING and event.done:
+        words += f": {event.done} packages"
+    return f"{words}: {event.note.splitlines()[0]}" if event.note else words

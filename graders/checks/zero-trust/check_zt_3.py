@@ -11,9 +11,9 @@ def check_compliant_workloads_are_admitted(evidence: Evidence) -> None:
     """Work that breaks no rule must be admitted, on every cloud, whatever it is wrapped in.
 
     Read the message of the refusal: it begins with the rule that objected. Fields that are absent, and values that are
-    spelled out but harmless, are no reason to refuse.
+    spelled out but harmless, are no reason to refuse. A platform that admits everything has no policy, and earns nothing.
     """
-    evidence.demand("allowed")
+    evidence.demand("allowed", "refused")
 
 
 @check("ZT-3.2")

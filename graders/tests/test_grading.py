@@ -1,0 +1,139 @@
+"""A fault of ours in the middle of a submission: it is not graded, costs nothing, and the next one has a new footprint."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from environments.errors import CageError, FootprintError
+from graders import grading
+from graders.batch import grade_batch
+from graders.cage import Job, Outcome
+from graders.judge import judge
+from graders.tests.batches import SPEC, Idle, hand_in, order_of
+from graders.verdicts import Results, SubmissionResult, SubmissionVerdict
+
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+WHILE_CAGED = {"a": "kube-apiserver", "b": "vault", "c": "opa"}
+WHILE_JUDGED = {"d": "kube-apiserver", "e": "opa", "f": "etcd", "g": "workbench"}
+
+
+def kill_server(name: str) -> None:
+    """Kill a server of the footprint that this process had started."""
+    for process in psutil.Process().children(recursive=True):
+        words = process.cmdline()
+        if process.name() == name or any(name in word for word in words[1:4]):
+            process.send_signal(signal.SIGKILL)
+            psutil.wait_procs([process], timeout=10)
+            return
+    raise LookupError(name)
+
+
+class Sabotaged(Idle):
+    """Kills a server, or breaks itself, while a learner's notebooks would run."""
+
+    def run(self, job: Job) -> Outcome:
+        learner = job.files.name
+        if learner in WHILE_CAGED:
+            kill_server(WHILE_CAGED[learner])
+        if learner == "h":
+            raise CageError("no cage today", hint="Wait for a better one.")
+        return super().run(job)
+
+
+@pytest.fixture(scope="module")
+def sabotaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, list[str], Path]:
+    folder = tmp_path_factory.mktemp("sabotaged")
+    learners = [*WHILE_CAGED, *WHILE_JUDGED, "h", "z"]
+    for learner in learners:
+        hand_in(folder / "submitted", learner)
+    steps: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grading, "judge", _saboteur(judge, steps))
+        results = grade_batch(order_of(folder), steps.append, Sabotaged())
+    return results, steps, folder
+
+
+def _saboteur(real: Callable[..., object], steps: list[str]) -> Callable[..., object]:
+    def judged(*arguments: object) -> object:
+        if name := WHILE_JUDGED.get(steps[-1].split()[0]):
+            kill_server(name)
+        return real(*arguments)
+
+    return judged
+
+
+def of(results: Results, learner: str) -> SubmissionResult:
+    return next(one for one in results.submissions if one.learner == learner)
+
+
+@pytest.mark.parametrize("learner", [*WHILE_CAGED, *WHILE_JUDGED])
+def test_a_server_that_dies_makes_no_grade_good_or_bad(
+    sabotaged: tuple[Results, list[str], Path], learner: str
+) -> None:
+    result = of(sabotaged[0], learner)
+    assert (result.verdict, result.score) == (SubmissionVerdict.NOT_GRADED, None)
+    assert (result.error or "").startswith("The footprint failed: ")
+    assert "Traceback" not in (result.error or "")
+
+
+def test_the_next_submission_has_a_footprint_that_lives(sabotaged: tuple[Results, list[str], Path]) -> None:
+    results, steps, _ = sabotaged
+    untouched = of(results, "z")
+    assert untouched.verdict is SubmissionVerdict.GRADED
+    assert [check.id for check in untouched.checks if check.earned] == ["ZT-3.1"]  # nothing was run
+    starts = sum("gcp/kube-apiserver is ready" in step for step in steps)
+    assert starts == 1 + len(WHILE_CAGED) + len(WHILE_JUDGED)
+
+
+def test_a_cage_that_fails_costs_nothing_and_keeps_the_footprint(sabotaged: tuple[Results, list[str], Path]) -> None:
+    result = of(sabotaged[0], "h")
+    assert (result.verdict, result.error) == (SubmissionVerdict.NOT_GRADED, "The cage failed: no cage today")
+
+
+def test_nothing_of_all_those_footprints_is_left(sabotaged: tuple[Results, list[str], Path]) -> None:
+    names = {process.name() for process in psutil.Process().children(recursive=True)}
+    assert names.isdisjoint({"kube-apiserver", "etcd", "opa", "vault"})
+
+
+def test_only_what_a_fault_of_ours_met_is_tried_again(sabotaged: tuple[Results, list[str], Path]) -> None:
+    _, _, folder = sabotaged
+    caged: list[str] = []
+
+    class Stops(Idle):
+        def run(self, job: Job) -> Outcome:
+            caged.append(job.files.name)
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().run(job)
+
+    with pytest.raises(KeyboardInterrupt):
+        grade_batch(order_of(folder), lambda _: None, Stops())
+    assert caged == ["a"]
+
+
+def test_a_footprint_that_cannot_start_ends_the_batch_and_keeps_what_is_graded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for learner in ("a", "b", "c"):
+        hand_in(tmp_path / "submitted", learner)
+
+    class Breaks(Idle):
+        def run(self, job: Job) -> Outcome:
+            if job.files.name == "b":
+                monkeypatch.setattr(grading, "temporary", _unable)
+                kill_server("vault")
+            return super().run(job)
+
+    with pytest.raises(FootprintError, match="no memory"):
+        grade_batch(order_of(tmp_path), lambda _: None, Breaks())
+    assert sorted(path.stem for path in (tmp_path / "out" / "records").glob("*.json")) == ["a", "b"]
+    assert len(SPEC.checks) == (tmp_path / "out" / "records" / "a.json").read_text().count('"earned"')
+
+
+def _unable(*_: object, **__: object) -> object:
+    raise FootprintError("no memory", hint="Buy some.")
