@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from environments.errors import CageError, FootprintError
+from environments.errors import CageError, CourseError, FootprintError
 from environments.footprint import Footprint, Progress, silent, temporary
 from environments.labspec import LabSpec
 from environments.params import derive
@@ -95,6 +95,11 @@ def grade_one(setting: Setting, staged: Staged, room: Room) -> Graded:
         return _ours(setting, staged, f"The footprint failed: {error.message}")
     except CageError as error:
         return _ours(setting, staged, f"The cage failed: {error.message}")
+    except (CourseError, OSError):  # a full disk, a lab without checks: the next submission would meet it too
+        raise
+    except Exception as error:
+        log.exception("%s: a fault of the grader's", staged.learner)
+        return _ours(setting, staged, f"The grader itself failed ({type(error).__name__}).")
     return graded
 
 

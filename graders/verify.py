@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -81,16 +82,18 @@ class Matrix:
         }
 
     def as_table(self) -> Table:
-        """Checks down, variants across would be too wide: variants down, checks across, one mark each."""
-        table = Table(title=f"{self.spec.title}: what each variant fails", title_justify="left", padding=(0, 0))
+        """Variants down, checks across: one mark a check, in a column a task, so that a lab fits a terminal."""
+        legend = "· passes  ✗ fails  ! should fail but passes  ? not judged"
+        table = Table(title=f"{self.spec.title}: what each variant fails", caption=legend, box=box.SIMPLE_HEAD)
+        table.title_justify = table.caption_justify = "left"
         table.add_column("variant", no_wrap=True)
-        for check in self.spec.checks:
-            table.add_column(check.id.split("-")[1], justify="center", min_width=len(check.id) - 3)
-        table.add_column(" as named", no_wrap=True)
+        for task in self.spec.tasks:
+            digits = "".join(check.id[-1] for check in task.checks)  # 10 shows as 0
+            table.add_column(f"{task.id}\n{digits}", no_wrap=True, vertical="bottom")
+        table.add_column("ok", no_wrap=True)
         for row in self.rows:
-            marks = [_mark(row, check.outcome, check.id) for check in row.result.checks]
-            verdict = Text(" ✓", style="green") if row.ok else Text(" ✗ NO", style="bold red")
-            table.add_row(f"{row.variant.kind:11} {row.variant.name}", *marks, verdict)
+            verdict = Text("✓", style="green") if row.ok else Text("✗ NO", style="bold red")
+            table.add_row(_named(row.variant), *(_marks(row, task.id) for task in self.spec.tasks), verdict)
         return table
 
 
@@ -132,6 +135,15 @@ def grade_variants(
         provider=provider,
     )
     return grade_batch(order, step)
+
+
+def _named(variant: Variant) -> str:
+    """The name; what is meant to be right is said to be so."""
+    return f"{variant.name} (right)" if variant.kind == "alternative" else variant.name
+
+
+def _marks(row: Row, task: str) -> Text:
+    return Text.assemble(*(_mark(row, check.outcome, check.id) for check in row.result.of_task(task)))
 
 
 def _mark(row: Row, outcome: Outcome, check_id: str) -> Text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -174,16 +173,8 @@ def test_the_gradebook_has_the_scores_of_those_that_were_graded(batch: Batch) ->
     assert (scores["right"], scores["partly"], scores["hostile"]) == (SPEC.points, SPEC.points - 2, 0)
 
 
-def test_nothing_is_left_in_a_cage_or_beside_the_results(batch: Batch) -> None:
-    cgroups = [path for path in Path("/sys/fs/cgroup").rglob("mod209-cage-*") if _mine(path)]
-    assert cgroups == []
+def test_no_part_of_a_file_is_left(batch: Batch) -> None:
     assert list(batch.out.rglob("*.part")) == []
-
-
-def _mine(cgroup: Path) -> bool:
-    """Whether a process of ours is in it: other graders may run on this machine."""
-    text = (cgroup / "cgroup.procs").read_text() if (cgroup / "cgroup.procs").exists() else ""
-    return any(os.getpgid(int(pid)) == os.getpgid(0) for pid in text.split() if Path("/proc", pid).exists())
 
 
 class Counted(BubblewrapCage):

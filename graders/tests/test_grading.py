@@ -49,7 +49,7 @@ class Sabotaged(Idle):
 @pytest.fixture(scope="module")
 def sabotaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, list[str], Path]:
     folder = tmp_path_factory.mktemp("sabotaged")
-    learners = [*WHILE_CAGED, *WHILE_JUDGED, "h", "z"]
+    learners = [*WHILE_CAGED, *WHILE_JUDGED, "h", "i", "z"]
     for learner in learners:
         hand_in(folder / "submitted", learner)
     steps: list[str] = []
@@ -61,8 +61,11 @@ def sabotaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, list[s
 
 def _saboteur(real: Callable[..., object], steps: list[str]) -> Callable[..., object]:
     def judged(*arguments: object) -> object:
-        if name := WHILE_JUDGED.get(steps[-1].split()[0]):
-            kill_server(name)
+        learner = steps[-1].split()[0]
+        if learner in WHILE_JUDGED:
+            kill_server(WHILE_JUDGED[learner])
+        if learner == "i":
+            raise RuntimeError("a bug")
         return real(*arguments)
 
     return judged
@@ -85,8 +88,7 @@ def test_a_server_that_dies_makes_no_grade_good_or_bad(
 def test_the_next_submission_has_a_footprint_that_lives(sabotaged: tuple[Results, list[str], Path]) -> None:
     results, steps, _ = sabotaged
     untouched = of(results, "z")
-    assert untouched.verdict is SubmissionVerdict.GRADED
-    assert [check.id for check in untouched.checks if check.earned] == ["ZT-3.1"]  # nothing was run
+    assert (untouched.verdict, untouched.score) == (SubmissionVerdict.GRADED, 0)  # nothing was run
     starts = sum("gcp/kube-apiserver is ready" in step for step in steps)
     assert starts == 1 + len(WHILE_CAGED) + len(WHILE_JUDGED)
 
@@ -94,6 +96,14 @@ def test_the_next_submission_has_a_footprint_that_lives(sabotaged: tuple[Results
 def test_a_cage_that_fails_costs_nothing_and_keeps_the_footprint(sabotaged: tuple[Results, list[str], Path]) -> None:
     result = of(sabotaged[0], "h")
     assert (result.verdict, result.error) == (SubmissionVerdict.NOT_GRADED, "The cage failed: no cage today")
+
+
+def test_a_bug_of_ours_costs_its_own_submission_only(sabotaged: tuple[Results, list[str], Path]) -> None:
+    result = of(sabotaged[0], "i")
+    assert (result.verdict, result.error) == (
+        SubmissionVerdict.NOT_GRADED,
+        "The grader itself failed (RuntimeError).",
+    )
 
 
 def test_nothing_of_all_those_footprints_is_left(sabotaged: tuple[Results, list[str], Path]) -> None:
