@@ -19,7 +19,7 @@ from graders.verify import TERM_KEY
 
 LAB = "zero-trust"
 # Learner's name to the variant that is handed in under it: right, partly right, hostile.
-SUBMISSIONS = {"ada-right": "reference", "ben-partly": "zt-3-tags", "mallory-hostile": "forged-verdicts"}
+SUBMISSIONS = {"ada-right": "reference", "ben-partly": "zt-3-pods-only", "mallory-hostile": "vault-takeover"}
 DEMO_FILES = (
     "records",
     "submitted",
