@@ -21,7 +21,7 @@ $(VENV)/.done: requirements.lock pyproject.toml
 tools: setup ## Fetch or build the servers (once; some 10 minutes where they must be built)
 	$(BIN)/mod209 tools --fetch
 
-demo: tools ## Bring a footprint up, grade three real submissions, show the report
+demo: setup ## Bring a footprint up, grade three real submissions, show the report
 	$(BIN)/mod209 demo --out demo
 
 check: setup ## Format, lint, types, layers and fast tests

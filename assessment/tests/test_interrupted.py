@@ -166,6 +166,15 @@ def abandoned_cgroups() -> list[str]:
     return left
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C reach what is started, even where these tests run in the background and ignore it themselves."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 @pytest.mark.parametrize("stop", [interrupt, kill])
 def test_a_batch_stopped_in_every_phase_loses_nothing_that_was_graded(
     tmp_path: Path, stop: Callable[[Grader], None]

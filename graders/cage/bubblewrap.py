@@ -20,6 +20,7 @@ from graders.cage.watch import Ending
 
 _SYSTEM_PATH: Final = "/usr/bin:/usr/local/bin:/bin"
 _INSIDE: Final = Path(__file__).with_name("inside.py")
+_START_HINT: Final = "The last words of bwrap say why; it may be forbidden in this container or by this kernel."
 _ROOT_HINT: Final = "Run it with sudo or in the project's container: without root, a cage has no user of its own."
 
 
@@ -48,7 +49,7 @@ class BubblewrapCage:
         )
         ending = confine(self._bwrap, self._hierarchy, program)
         if not ending.began:
-            raise CageError(f"the cage did not start: {ending.reason} {ending.tail}", hint="`mod209 doctor` shows why.")
+            raise CageError(f"the cage did not start: {ending.reason} {ending.tail}", hint=_START_HINT)
         return _outcome(ending, job)
 
     @cached_property

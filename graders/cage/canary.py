@@ -29,7 +29,7 @@ _ROOT_ONLY: Final = Path("/opt/cage/root-only")
 _LIMITS: Final = Limits(
     memory_bytes=64 * MIB, processes=16, cpu_seconds=20, wall_seconds=20, output_bytes=2 * MIB, file_bytes=8 * MIB
 )
-_HINT: Final = "Nothing is graded until the cage holds. `mod209 doctor` shows what this machine lacks."
+_HINT: Final = "Nothing is graded until the cage holds: run it as root on Linux, outside of other sandboxes."
 
 # What the program inside must report, each as stopped.
 ATTEMPTS: Final = frozenset(

@@ -18,7 +18,7 @@ from graders.cage.base import Limits
 _NEEDED: Final = ("memory", "pids")
 _OPTIONAL: Final = ("cpuacct",)
 _DEATH_SECONDS: Final = 10.0
-_HINT: Final = "Run as root on the machine itself, or in a container with --privileged; `mod209 doctor` shows more."
+_HINT: Final = "Run as root on the machine itself, or in a container with --privileged."
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from graders.cage.watch import Ending, Sources, watch
 _START_SECONDS: Final = 20.0
 _CHUNK: Final = 1 << 16
 _OPEN_FILES: Final = 1024
-_HINT: Final = "`mod209 doctor` shows what the cage lacks."
+_HINT: Final = "Grading needs bubblewrap, cgroups and seccomp: run it as root on Linux, outside of other sandboxes."
 # setpriv needs these to become the caged user, and drops them with the rest.
 _CAPABILITIES: Final = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 _ISOLATED: Final = ("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup")

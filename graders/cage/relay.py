@@ -126,7 +126,10 @@ def _listen_inside(pid: int, ports: Sequence[int]) -> list[socket.socket]:
     if errors:
         for listener in opened:
             listener.close()
-        raise CageError(f"the cage's ports could not be opened: {errors[0]}", hint="Report this with `mod209 doctor`.")
+        raise CageError(
+            f"the cage's ports could not be opened: {errors[0]}",
+            hint="Another program may hold one of them; grade again.",
+        )
     return opened
 
 
