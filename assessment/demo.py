@@ -29,6 +29,7 @@ DEMO_FILES = (
     "gradebook.db",
     ".gradebook.db.lock",
     ".lock",
+    ".staging",
     "feedback",
     "autograded",
 )

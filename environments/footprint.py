@@ -34,6 +34,8 @@ def silent(_: str) -> None:
 
 Part = Literal["admission", "vault", "rbac"]
 SERVERS = ("etcd", "kube-apiserver", "opa", "vault")
+TEMPORARY = "temporary"
+ABANDONED_SECONDS = 60.0  # a younger one may be about to start
 TOLD_PACKAGES = 200
 TOLD_BYTES = 20_000_000
 CAPABILITIES: Final[dict[str, frozenset[Capability]]] = {"local": frozenset({"admission", "identity", "secrets"})}
@@ -164,12 +166,22 @@ def start(
 @contextlib.contextmanager
 def temporary(lab: str, params: LearnerParams | None = None, progress: Progress = silent) -> Iterator[Footprint]:
     """A footprint of one's own that lasts as long as the context, and ends with this process at the latest."""
-    with tempfile.TemporaryDirectory(prefix="mod209-") as folder:
+    home = state_dir() / TEMPORARY
+    _sweep(home)
+    with tempfile.TemporaryDirectory(dir=home) as folder:
         footprint = start(lab, directory=Path(folder) / lab, params=params, progress=progress, bound=True)
         try:
             yield footprint
         finally:
             footprint.down()
+
+
+def _sweep(home: Path) -> None:
+    """Remove what temporary footprints of killed processes left: keys and logs, since their servers are dead."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for lock in home.glob("*/*/lock"):
+        if time.time() - lock.stat().st_mtime > ABANDONED_SECONDS and not is_running(lock.parent):
+            shutil.rmtree(lock.parent.parent, ignore_errors=True)
 
 
 class _ToolNews:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from graders.verdicts import Outcome, Results, all_alike, write_results
 
 PROVIDERS = ("local",)
 LOCK = ".lock"
+STAGING = ".staging"
 Step = Callable[[str], None]
 
 
@@ -63,8 +64,8 @@ def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
         limits=order.limits,
     )
     release = order.course / "labs" / spec.slug / "notebooks"
-    with _alone(order.out), tempfile.TemporaryDirectory(prefix="mod209-grade-") as staging:
-        intake = take_in(order.submitted, spec, release, Path(staging))
+    with _alone(order.out) as staging:
+        intake = take_in(order.submitted, spec, release, staging)
         graded = _grade_all(order, setting, intake, step)
         results = Results(lab=spec.slug, provider=order.provider, submissions=[one.result for one in graded])
         step("writing reports")
@@ -78,7 +79,8 @@ def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
 
 def _grade_all(order: Order, setting: Setting, intake: Intake, step: Step) -> list[Graded]:
     """Results in the order of the learners; a footprint is started only if something must be run."""
-    records = Records(order.out / "records", fingerprint(order.course, setting.spec, order.term_key))
+    mark = fingerprint(order.course, setting.spec, order.term_key, order.provider, repr(order.limits))
+    records = Records(order.out / "records", mark)
     done = {one.learner: _refused(setting, one) for one in intake.refused}
     for one in intake.staged:
         if found := records.find(one.learner, one.sha256):
@@ -106,8 +108,8 @@ def _refused(setting: Setting, one: Refused) -> Graded:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Make the folder, hold it against a second batch, and remove the parts of files that a killed one left."""
+def _alone(folder: Path) -> Iterator[Path]:
+    """Make the folder, hold it against a second batch, and clear what a killed one left; gives an empty folder in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -119,7 +121,12 @@ def _alone(folder: Path) -> Iterator[None]:
         _hold(folder, lock)
         for part in folder.rglob(".*.part"):
             part.unlink()
-        yield
+        staging = folder / STAGING
+        shutil.rmtree(staging, ignore_errors=True)
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _hold(folder: Path, lock: int) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import environments
 from environments.labspec import LabSpec
 from environments.params import token
 from environments.probes import Probe, load_probes
 
 SEED_DIGITS = 64
+DECIDING = frozenset({".py", ".yaml", ".ipynb", ".rego", ".hcl"})
+UNDECIDING = frozenset({"tests", "benchmarks", "modules"})
 
 
 def load_all(course: Path, spec: LabSpec) -> list[Probe]:
@@ -26,13 +29,22 @@ def seed(term_key: bytes, learner: str) -> bytes:
     return bytes.fromhex(token(term_key, learner, "hidden probes", length=SEED_DIGITS))
 
 
-def fingerprint(course: Path, spec: LabSpec, term_key: bytes) -> str:
-    """SHA-256 over everything that a verdict depends on beside the submission: checks, probes, lab, release, term."""
+def fingerprint(course: Path, spec: LabSpec, term_key: bytes, *settings: str) -> str:
+    """SHA-256 over everything that a verdict depends on beside the submission.
+
+    That is the lab and its probes, the graders, the environments they grade on, the term, and `settings` such as provider
+    and limits.
+    """
     state = hashlib.sha256(hashlib.sha256(term_key).digest())
-    roots = (course / "labs" / spec.slug, course / "solutions" / spec.slug / "probes", Path(__file__).parent)
-    for root in roots:
+    ours = (Path(environments.__file__).parent, Path(__file__).parent)
+    for root in (course / "labs" / spec.slug, course / "solutions" / spec.slug / "probes", *ours):
         for path in sorted(root.rglob("*")):
-            if path.suffix in (".py", ".yaml", ".ipynb") and "tests" not in path.parts:
-                for part in (str(path.relative_to(root)).encode(), path.read_bytes()):
-                    state.update(len(part).to_bytes(8, "big") + part)
+            if path.suffix in DECIDING and not UNDECIDING & set(path.relative_to(root).parts):
+                _add(state, str(path.relative_to(root)).encode(), path.read_bytes())
+    _add(state, *map(str.encode, settings))
     return state.hexdigest()
+
+
+def _add(state: hashlib._Hash, *parts: bytes) -> None:
+    for part in parts:
+        state.update(len(part).to_bytes(8, "big") + part)

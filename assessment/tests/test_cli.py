@@ -12,13 +12,12 @@ import pytest
 import typer
 
 from assessment.cli import main
-from assessment.demo import DEMO_FILES, SUBMISSIONS
+from assessment.demo import SUBMISSIONS
 from environments import console, errors
 from environments.cli import app
 from environments.errors import CourseError
 from graders.tests.batches import COURSE, SPEC
 from graders.variants import load_variants
-from graders.verdicts import read_results
 
 README = (COURSE / "README.md").read_text()
 NAMED = sorted(set(re.findall(r"mod209 ([a-z]+)", README)))
@@ -76,18 +75,3 @@ def test_the_demo_leaves_files_of_others_alone(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "thesis.txt").write_text("Do not lose me.")
     assert run(monkeypatch, "demo", "--out", str(tmp_path), "--course", str(COURSE)) == 3
     assert (tmp_path / "thesis.txt").exists()
-
-
-@pytest.mark.servers
-@pytest.mark.slow
-def test_the_demo_shows_a_report_and_its_folder_can_be_used_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "demo"
-    assert run(monkeypatch, "demo", "--out", str(out), "--course", str(COURSE)) == 0
-    shown = capsys.readouterr().out
-    assert all(learner in shown for learner in SUBMISSIONS)
-    assert (out / "index.html").exists()
-    scores = {one.learner: one.score for one in read_results(out / "results.json").submissions}
-    assert [scores[learner] for learner in SUBMISSIONS][:2] == [SPEC.points, SPEC.points - 2]
-    assert {path.name for path in out.iterdir()} <= set(DEMO_FILES)  # else a second demo would refuse the folder

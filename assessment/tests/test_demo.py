@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from assessment.demo import DEMO_FILES
+
 COURSE = Path(__file__).parents[2]
 
 
@@ -32,6 +34,7 @@ def test_the_demo_grades_a_right_a_partly_right_and_a_hostile_submission(tmp_pat
         assert (out / "feedback" / f"{learner}.html").is_file()
         assert learner in done.stdout
     assert "index.html" in done.stdout
+    assert {path.name for path in out.iterdir()} <= set(DEMO_FILES)  # else a second demo would refuse the folder
     unknown = out / "somebody-elses.txt"
     unknown.write_text("precious")
     again = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)

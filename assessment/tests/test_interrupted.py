@@ -78,7 +78,7 @@ class Grader:
 
     def end(self) -> int:
         """Wait for its end; returns the exit status."""
-        self.lines += self._read()
+        list(self._read())
         return self.process.wait(SECONDS)
 
     def _read(self) -> Iterator[str]:

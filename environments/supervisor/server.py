@@ -104,7 +104,7 @@ def main(directory: Path) -> int:
     os.umask(0o077)
     plan = Plan.model_validate_json(sys.stdin.readline())
     lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    _hold(lock)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stop)
     footprint = LocalFootprint(directory, plan.lab, plan.params, plan.binaries)
@@ -122,6 +122,20 @@ def main(directory: Path) -> int:
         footprint.stop()
         (directory / protocol.CONTROL).unlink(missing_ok=True)
     return 0
+
+
+def _hold(lock: int, seconds: float = 2.0) -> None:
+    """Take the lock; somebody who only looks whether we run may have it for a moment."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _emit(**message: Any) -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from environments.access import Access
 from environments.errors import FootprintError
-from environments.footprint import Footprint, is_running, start
+from environments.footprint import Footprint, is_running, start, temporary
 from environments.params import derive
 
 pytestmark = pytest.mark.servers
@@ -418,6 +418,24 @@ def test_a_server_that_dies_is_reported_and_the_owners_end_ends_a_bound_footprin
         assert not footprint.status()["ready"]
         owner.kill()
     assert _until(lambda: not any(_alive(server["pid"]) for server in servers.values()))
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_left_of_its_footprint_is_swept_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOD209_STATE", str(tmp_path))
+    left, young = (tmp_path / "temporary" / name / "zero-trust" for name in ("left", "young"))
+    for folder in (left, young):
+        folder.mkdir(parents=True)
+        (folder / "lock").touch()
+        (folder / "keeper.key").write_text("a key")
+    os.utime(left / "lock", (0, 0))
+    with temporary("zero-trust") as running:
+        assert running.directory.is_relative_to(tmp_path / "temporary")
+        assert not left.exists()
+        assert young.exists()
+    assert not running.directory.exists()
 
 
 @pytest.mark.slow

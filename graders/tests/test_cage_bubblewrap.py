@@ -29,7 +29,7 @@ from graders.cage import (
     slots,
 )
 from graders.cage.confined import Confined
-from graders.cage.root import Root
+from graders.cage.root import SCRATCH, Root
 from graders.tests.cage_jobs import QUICK, caged, eventually, running, submission
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a cage gives its user a uid of its own, which needs root")
@@ -60,8 +60,10 @@ def _without(function: Callable[..., Sequence[str]], unwanted: str) -> Callable[
 
 def _show_project(root: Root) -> None:
     project = Path(__file__).resolve().parents[2]
-    root.folders(reversed(project.parents[:-1]))
-    root.show(project, project)
+    # The cage's /tmp is a link, which nothing can be mounted below; a checkout may well be there.
+    place = Path(SCRATCH, project.relative_to("/tmp")) if project.is_relative_to("/tmp") else project
+    root.folders(reversed(place.parents[:-1]))
+    root.show(project, place)
     root.add("--remount-ro", "/", "--chdir", "/home")
 
 
