@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from environments.errors import BadInputError, StorageError
-from environments.labspec import load_lab
+from environments.labspec import LabSpec, load_lab
 from graders.cage import BubblewrapCage, Cage, Limits
 from graders.gradebook import record
 from graders.grading import Graded, Setting, grade_one, room
@@ -77,10 +77,15 @@ def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
     return results
 
 
+def records_of(order: Order, spec: LabSpec) -> Records:
+    """What is kept of the order's submissions, as far as nothing has changed that they were graded by."""
+    mark = fingerprint(order.course, spec, order.term_key, order.provider, repr(order.limits))
+    return Records(order.out / "records", mark)
+
+
 def _grade_all(order: Order, setting: Setting, intake: Intake, step: Step) -> list[Graded]:
     """Results in the order of the learners; a footprint is started only if something must be run."""
-    mark = fingerprint(order.course, setting.spec, order.term_key, order.provider, repr(order.limits))
-    records = Records(order.out / "records", mark)
+    records = records_of(order, setting.spec)
     done = {one.learner: _refused(setting, one) for one in intake.refused}
     for one in intake.staged:
         if found := records.find(one.learner, one.sha256):

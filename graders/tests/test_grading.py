@@ -22,47 +22,63 @@ WHILE_CAGED = {"a": "kube-apiserver", "b": "vault"}
 WHILE_JUDGED = {"d": "opa", "f": "etcd"}
 
 
-def kill_server(name: str) -> None:
-    """Kill a server of the footprint that this process had started."""
-    for process in psutil.Process().children(recursive=True):
-        words = process.cmdline()
-        if process.name() == name or any(name in word for word in words[1:4]):
-            process.send_signal(signal.SIGKILL)
-            psutil.wait_procs([process], timeout=10)
-            return
-    raise LookupError(name)
+class Servers:
+    """The servers that this process starts from now on; other tests' footprints may be running beside them."""
+
+    def __init__(self) -> None:
+        self._others = set(psutil.Process().children(recursive=True))
+
+    def running(self) -> list[psutil.Process]:
+        return [process for process in psutil.Process().children(recursive=True) if process not in self._others]
+
+    def kill(self, name: str) -> None:
+        for process in self.running():
+            words = process.cmdline()
+            if process.name() == name or any(name in word for word in words[1:4]):
+                process.send_signal(signal.SIGKILL)
+                psutil.wait_procs([process], timeout=10)
+                return
+        raise LookupError(name)
 
 
 class Sabotaged(Idle):
     """Kills a server, or breaks itself, while a learner's notebooks would run."""
 
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+
     def run(self, job: Job) -> Outcome:
         learner = job.files.name
         if learner in WHILE_CAGED:
-            kill_server(WHILE_CAGED[learner])
+            self._servers.kill(WHILE_CAGED[learner])
         if learner == "h":
             raise CageError("no cage today", hint="Wait for a better one.")
         return super().run(job)
 
 
 @pytest.fixture(scope="module")
-def sabotaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, list[str], Path]:
+def servers() -> Servers:
+    return Servers()
+
+
+@pytest.fixture(scope="module")
+def sabotaged(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> tuple[Results, list[str], Path]:
     folder = tmp_path_factory.mktemp("sabotaged")
     learners = [*WHILE_CAGED, *WHILE_JUDGED, "h", "i", "z"]
     for learner in learners:
         hand_in(folder / "submitted", learner)
     steps: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grading, "judge", _saboteur(judge, steps))
-        results = grade_batch(order_of(folder), steps.append, Sabotaged())
+        patch.setattr(grading, "judge", _saboteur(judge, steps, servers))
+        results = grade_batch(order_of(folder), steps.append, Sabotaged(servers))
     return results, steps, folder
 
 
-def _saboteur(real: Callable[..., object], steps: list[str]) -> Callable[..., object]:
+def _saboteur(real: Callable[..., object], steps: list[str], servers: Servers) -> Callable[..., object]:
     def judged(*arguments: object) -> object:
         learner = steps[-1].split()[0]
         if learner in WHILE_JUDGED:
-            kill_server(WHILE_JUDGED[learner])
+            servers.kill(WHILE_JUDGED[learner])
         if learner == "i":
             raise RuntimeError("a bug")
         return real(*arguments)
@@ -105,8 +121,8 @@ def test_a_bug_of_ours_costs_its_own_submission_only(sabotaged: tuple[Results, l
     )
 
 
-def test_nothing_of_all_those_footprints_is_left(sabotaged: tuple[Results, list[str], Path]) -> None:
-    names = {process.name() for process in psutil.Process().children(recursive=True)}
+def test_nothing_of_all_those_footprints_is_left(sabotaged: tuple[Results, list[str], Path], servers: Servers) -> None:
+    names = {process.name() for process in servers.running()}
     assert names.isdisjoint({"kube-apiserver", "etcd", "opa", "vault"})
 
 
@@ -129,12 +145,13 @@ def test_a_footprint_that_cannot_start_ends_the_batch_and_keeps_what_is_graded(
 ) -> None:
     for learner in ("a", "b", "c"):
         hand_in(tmp_path / "submitted", learner)
+    servers = Servers()
 
     class Breaks(Idle):
         def run(self, job: Job) -> Outcome:
             if job.files.name == "b":
                 monkeypatch.setattr(grading, "temporary", _unable)
-                kill_server("vault")
+                servers.kill("vault")
             return super().run(job)
 
     with pytest.raises(FootprintError, match="no memory"):

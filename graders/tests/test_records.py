@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from environments.errors import BadInputError, CageError, StorageError
-from graders.batch import grade_batch
+from graders.batch import grade_batch, records_of
 from graders.grading import Graded
 from graders.probeset import fingerprint
 from graders.records import Records
@@ -42,7 +42,7 @@ def result_of(learner: str, sha256: str | None, *outcomes: Outcome) -> Submissio
 
 def keep_all(folder: Path, **outcomes: Outcome) -> None:
     """Leave `folder` as a batch would that has graded everything."""
-    state = Records(folder / "out" / "records", fingerprint(COURSE, SPEC, TERM_KEY))
+    state = records_of(order_of(folder), SPEC)
     for learner, sha256 in digests(folder, folder / "staging").items():
         result = result_of(learner, sha256, outcomes.get(learner, Outcome.PASSED))
         state.keep(Graded(result=result, extras=Extras(notes=("a note",), notebooks={"x.ipynb": bytes(range(256))})))
