@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -18,8 +18,11 @@ OPERATOR_TTL = "12h"
 JUDGE_TTL = "30m"
 
 
-def set_up(client: httpx.Client, audit_log: str) -> None:
-    """Bring a new Vault to the baseline. `client` carries the root token; `audit_log` is a path on Vault's machine."""
+def set_up(client: httpx.Client, audit_log: str, values: Mapping[str, str]) -> None:
+    """Bring a new Vault to the baseline.
+
+    `client` carries the root token; `audit_log` is a path on Vault's machine; `values` are the secrets, by path.
+    """
     _put(client, "sys/audit/file", {"type": "file", "options": {"file_path": audit_log, "mode": "0600"}})
     for name, file in ((OPERATOR_POLICY, "vault-operator.hcl"), (JUDGE_POLICY, "vault-judge.hcl")):
         _put(client, f"sys/policies/acl/{name}", {"policy": (HERE / file).read_text()})
@@ -27,16 +30,17 @@ def set_up(client: httpx.Client, audit_log: str) -> None:
     for cloud in platform().clouds:
         _put(client, f"sys/auth/{jwt_mount(cloud)}", {"type": "jwt"})
     with ThreadPoolExecutor(4) as pool:
-        list(
-            pool.map(
-                lambda path: _put(client, f"kv/data/{path}", {"data": {"value": secrets.token_hex(16)}}), secret_paths()
-            )
-        )
+        list(pool.map(lambda path: _put(client, f"kv/data/{path}", {"data": {"value": values[path]}}), values))
 
 
 def jwt_mount(cloud: str) -> str:
     """Name of the auth mount for workloads of `cloud`."""
     return f"jwt-{cloud}"
+
+
+def secret_values() -> dict[str, str]:
+    """A new random value for every secret, by path."""
+    return {path: secrets.token_hex(16) for path in secret_paths()}
 
 
 def secret_paths() -> Iterator[str]:

@@ -41,11 +41,11 @@ class Baseline:
         self._etcd = {name: enter(plane.etcd.client(timeout=30.0)) for name, plane in planes.items()}
         self._kube = {name: Kube(enter(plane.keeper.client(timeout=30.0))) for name, plane in planes.items()}
         self._opa = {name: enter(agent.keeper.client(timeout=30.0)) for name, agent in opas.items()}
-        with ThreadPoolExecutor(2) as pool:
-            image, document = pool.submit(vault_state.snapshot, vault), pool.submit(vault_state.dump, vault)
+        with ThreadPoolExecutor(1) as pool:
+            document = pool.submit(vault_state.dump, vault)
             self._keys = {name: etcd_state.dump(client) for name, client in self._etcd.items()}
             self._modules = {name: opa.modules(client) for name, client in self._opa.items()}
-            self._image, self._document = image.result(), document.result()
+            self._document = document.result()
         self._armed = self._keys
 
     def arm(self, params: LearnerParams) -> None:
@@ -59,8 +59,8 @@ class Baseline:
         """Bring everything, or one part, back, and prove it.
 
         Returns:
-            `{"etcd": {cloud: {"keys_restored", "digest"}}, "vault": {"digest", "paths", "from_snapshot"}, "opa": {...}}`,
-            only what was reset.
+            `{"etcd": {cloud: {"keys_restored", "digest"}}, "vault": {"digest", "paths"}, "opa": {...}}`,
+            only what was reset; `"vault": None` where only a new Vault can be clean, see `adopt_vault`.
 
         Raises:
             FootprintError: something is not equal to the baseline afterwards.
@@ -106,17 +106,25 @@ class Baseline:
                 raise _not_clean(f"{name}/opa", ["policy modules"])
         return {name: {"modules": len(modules)} for name, modules in self._modules.items()}
 
-    def _reset_vault(self) -> dict[str, Any]:
-        """Undo a learner's usual work; where that does not give the baseline, restore the snapshot of all of Vault."""
-        restored = False
-        vault_state.undo(self._vault)
-        now = vault_state.dump(self._vault)
-        if vault_state.differences(self._document, now, learner_may_change=False):
-            vault_state.restore(self._vault, self._image)
-            now, restored = vault_state.dump(self._vault), True
+    def adopt_vault(self, vault: httpx.Client) -> dict[str, Any]:
+        """Go on with a new Vault, which has been set up; returns the proof that it is as the first one was.
+
+        Raises:
+            FootprintError: it is not.
+        """
+        self._vault = vault
+        now = vault_state.dump(vault)
         if left := vault_state.differences(self._document, now, learner_may_change=False):
             raise _not_clean("vault", left)
-        return {"digest": vault_state.digest(now), "paths": len(now), "from_snapshot": restored}
+        return {"digest": vault_state.digest(now), "paths": len(now)}
+
+    def _reset_vault(self) -> dict[str, Any] | None:
+        """Undo a learner's usual work. What is not clean then was taken over, or does not answer."""
+        try:
+            vault_state.undo(self._vault)
+            return self.adopt_vault(self._vault)
+        except (httpx.HTTPError, FootprintError):
+            return None
 
     def _settle_cloud(self, name: str) -> list[str]:
         """Through etcd, since an admission policy of the learner's could forbid the keeper to revoke anything."""

@@ -41,6 +41,7 @@ class LocalFootprint:
         self._ports = Ports()
         self._children: list[Child] = []
         self._clients = ExitStack()
+        self._secrets = baseline_vault.secret_values()
         self._plan()
 
     def _plan(self) -> None:
@@ -53,7 +54,7 @@ class LocalFootprint:
         for name, agent in self._opas.items():
             ports = control_plane.Ports(etcd=port(), etcd_peer=port(), apiserver=port(), opa=agent.port)
             self._planes[name] = control_plane.plan(name, self.directory / name, ports, binaries, agent.webhook)
-        self._vault = vault.plan(self.directory / "vault", port(), port(), binaries["vault"], self._authority)
+        self._vault = vault.plan(self.directory / "vault", port(), binaries["vault"], self._authority)
         endpoints = {name: agent.keeper for name, agent in self._opas.items()}
         self._bench = workbench.plan(self.directory / "workbench", port(), binaries, endpoints, self._authority)
 
@@ -109,6 +110,11 @@ class LocalFootprint:
         began = time.monotonic()
         self.params = params or self.params
         report = self._baseline.reset(only)
+        if renewed := "vault" in report and report["vault"] is None:
+            self._renew_vault()
+            report["vault"] = self._baseline.adopt_vault(self._vault_client)
+        if "vault" in report:
+            report["vault"]["renewed"] = renewed
         if only in (None, "vault"):  # the operator's old token is gone
             self._arm()
         return timed({"part": only or "all", **report}, began)
@@ -168,7 +174,15 @@ class LocalFootprint:
         client = self._vault.endpoint.client(timeout=30.0)
         self._vault_client: httpx.Client = self._clients.enter_context(client)
         client.headers["X-Vault-Token"] = vault.unseal_new(client)
-        baseline_vault.set_up(client, str(self._vault.audit_log))
+        baseline_vault.set_up(client, str(self._vault.audit_log), self._secrets)
+
+    def _renew_vault(self) -> None:
+        """Put a new Vault in the place of one that was taken over; its audit log goes on."""
+        (old,) = [child for child in self._children if child.name == "vault"]
+        old.stop()
+        self._children.remove(old)
+        wait_ready([self._spawn(self._vault.command)])
+        self._set_up_vault()
 
     def _arm(self) -> None:
         self._baseline.arm(self.params)

@@ -1,4 +1,4 @@
-"""Vault's state as one canonical document, for comparing with the baseline; and the raft snapshot that brings it back."""
+"""Vault's state as one canonical document, for comparing with the baseline; and how a learner's work is undone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 
 from environments.baseline.vault import LEARNER_POLICY_PREFIX, jwt_mount
-from environments.local.vault import wait_active
 from environments.platform import platform
 
 Document = dict[str, Any]
@@ -45,20 +44,6 @@ def differences(baseline: Document, now: Document, *, learner_may_change: bool) 
     """Paths that differ. With `learner_may_change`, what is the learner's to change does not count."""
     paths = sorted(path for path in baseline.keys() | now.keys() if baseline.get(path) != now.get(path))
     return [path for path in paths if not (learner_may_change and _is_learners(path))]
-
-
-def snapshot(client: httpx.Client) -> bytes:
-    """A raft snapshot of the whole of Vault."""
-    return client.get("/v1/sys/storage/raft/snapshot").raise_for_status().content
-
-
-def restore(client: httpx.Client, image: bytes) -> None:
-    """Bring the whole of Vault back to a snapshot of its own, and wait until it answers again.
-
-    Vault itself waits 5.5 s in this, so it is kept for what `undo` cannot mend.
-    """
-    client.post("/v1/sys/storage/raft/snapshot-force", content=image).raise_for_status()
-    wait_active(client)
 
 
 def undo(client: httpx.Client) -> None:
@@ -121,9 +106,12 @@ def _secrets(pool: ThreadPoolExecutor, client: httpx.Client) -> Document:
 
 
 def _secret(client: httpx.Client, leaf: str) -> Document:
+    """What there is to say of a secret but its value and the time it was written."""
     answer = client.get(f"/v1/{leaf.replace('kv/metadata/', 'kv/data/', 1)}")
-    body = json.dumps(answer.json().get("data"), sort_keys=True)
-    return {"status": answer.status_code, "sha256": hashlib.sha256(body.encode()).hexdigest()}
+    found = answer.json().get("data") or {}
+    about = {key: value for key, value in found.get("metadata", {}).items() if key != "created_time"}
+    value = json.dumps(found.get("data"), sort_keys=True)
+    return {"status": answer.status_code, "sha256": hashlib.sha256(value.encode()).hexdigest(), **about}
 
 
 def _data(client: httpx.Client, path: str) -> Any:

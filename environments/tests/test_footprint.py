@@ -292,7 +292,7 @@ def test_a_reset_proves_that_every_trace_of_a_learner_is_gone(footprint: Footpri
         c: r["digest"] for c, r in first["etcd"].items()
     }
     assert again["vault"]["digest"] == first["vault"]["digest"]
-    assert not again["vault"]["from_snapshot"]
+    assert not again["vault"]["renewed"]
     assert min(report["keys_restored"] for report in again["etcd"].values()) >= 6
     with vault(access) as client:
         assert client.get("auth/token/lookup-self").status_code == 403  # the old operator's token
@@ -340,6 +340,7 @@ def test_settle_ends_the_operator_and_finds_nothing_where_nothing_was_done(footp
 
 
 def test_settle_finds_a_vault_taken_over_through_a_policy(footprint: Footprint) -> None:
+    clean = footprint.reset()["vault"]
     access = footprint.access("operator")
     with kube(access, "aws") as client:
         path = "/api/v1/namespaces/training/serviceaccounts/trainer/token"
@@ -365,7 +366,9 @@ def test_settle_finds_a_vault_taken_over_through_a_policy(footprint: Footprint) 
     assert {"vault: sys/audit", "vault: kv/metadata/aws/training/trainer"} <= set(report["tampered"])
     with vault(access, token) as client:
         assert client.get("auth/token/lookup-self").status_code == 403
-    assert footprint.reset()["vault"]["from_snapshot"]
+    again = footprint.reset()["vault"]
+    assert again["renewed"]
+    assert again["digest"] == clean["digest"]
 
 
 def test_another_learners_facts_come_with_the_reset(footprint: Footprint) -> None:
