@@ -7,5 +7,6 @@ from __future__ import annotations
 
 from graders.cage.base import Cage, Job, Limits, Outcome, Status
 from graders.cage.bubblewrap import BubblewrapCage
+from graders.cage.choice import CAGE_NAMES, cage_named
 
-__all__ = ["BubblewrapCage", "Cage", "Job", "Limits", "Outcome", "Status"]
+__all__ = ["CAGE_NAMES", "BubblewrapCage", "Cage", "Job", "Limits", "Outcome", "Status", "cage_named"]

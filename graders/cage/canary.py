@@ -16,16 +16,14 @@ from typing import Any, Final
 
 import environments
 from environments.errors import CageError
-from graders.cage import interpreter
+from graders.cage import interpreter, seccomp
 from graders.cage.base import MIB, Limits, Status
-from graders.cage.cgroup import Hierarchy
-from graders.cage.confined import Confined, Program, confine
+from graders.cage.confined import Confined, Program, Start, confine
 from graders.cage.frames import Frame, Kind
-from graders.cage.root import COURSE, environment
+from graders.cage.root import COURSE, ROOT_ONLY, environment
 from graders.cage.watch import Ending
 
 _INSIDE: Final = Path(__file__).with_name("canary_inside.py")
-_ROOT_ONLY: Final = Path("/opt/cage/root-only")
 _LIMITS: Final = Limits(
     memory_bytes=64 * MIB, processes=16, cpu_seconds=20, wall_seconds=20, output_bytes=2 * MIB, file_bytes=8 * MIB
 )
@@ -51,6 +49,7 @@ ATTEMPTS: Final = frozenset(
         "system-call filter",
         "user namespaces",
         "signals to others",
+        "memory of others",
         "processes of others",
         "process limit",
         "memory limit",
@@ -71,8 +70,11 @@ class _Seen:
             self.report = _parsed(frame.body)
 
 
-def prove(bwrap: Path, where: Hierarchy) -> None:
+def prove(start: Start) -> None:
     """Run the canary.
+
+    Args:
+        start: How the cage is made.
 
     Raises:
         CageError: Something got through, or could not be tried; the message names it.
@@ -87,9 +89,8 @@ def prove(bwrap: Path, where: Hierarchy) -> None:
             limits=_LIMITS,
             ports=(targets["granted"],),
             packages=False,
-            root_only=(_ROOT_ONLY, "not for learners"),
         )
-        ending = confine(bwrap, where, program, seen.take)
+        ending = confine(start, program, seen.take)
     if failed := _failed(seen, ending):
         problem = "" if seen.report else f" ({ending.reason} {ending.tail})"
         raise CageError(f"the cage does not hold: {', '.join(failed)}{problem}", hint=_HINT)
@@ -111,17 +112,18 @@ def _expectations(uid: int, secret: Path) -> dict[str, Any]:
     package = Path(environments.__file__).parent.name
     return {
         "uid": uid,
-        "root_only": str(_ROOT_ONLY),
+        "root_only": str(ROOT_ONLY),
         "hidden": [str(path) for path in (secret, here, here.parents[1], Path("/root"), Path("/etc/shadow"), *inside)],
         "needed": [str(python.packages_inside / "nbclient/__init__.py"), str(COURSE / package / "__init__.py")],
         "variables": [*environment(python), "PWD", "LC_CTYPE"],
+        "refused": seccomp.denied(),
         "processes": _LIMITS.processes,
         "memory_bytes": _LIMITS.memory_bytes,
     }
 
 
 def _is_own_user(confined: Confined) -> bool:
-    """Whether every process but the first, which is bwrap's own, has the cage's uid and gid in the host's eyes."""
+    """Whether every process but the first, which may be bwrap's own, has the cage's uid and gid in the host's eyes."""
     own = {str(confined.slot.uid)}
     pids = confined.cgroup.pids() - {confined.first}
     return bool(pids) and all(_identities(pid) == own for pid in pids)

@@ -16,6 +16,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,19 @@ def network(job: dict[str, Any]) -> dict[str, bool]:
 
 def files(job: dict[str, Any]) -> dict[str, bool]:
     """The host's files are absent, root's are unreadable, the rest is read-only, and what a notebook needs is there."""
-    places = ("/", "/usr", "/opt", "/opt/course", "/opt/course/environments", "/etc", "/dev", "/run", "/var", "/proc")
+    places = (
+        "/",
+        "/usr",
+        "/opt",
+        "/opt/course",
+        "/opt/course/environments",
+        "/etc",
+        "/dev",
+        "/run",
+        "/var",
+        "/proc",
+        "/sys",
+    )
     return {
         "root's file": refused(Path(job["root_only"]).read_bytes, errno.EACCES),
         "hidden paths": not any(_shown(Path(path)) for path in job["hidden"]),
@@ -96,11 +109,27 @@ def identity(job: dict[str, Any]) -> dict[str, bool]:
         "user": {*os.getresuid(), *os.getresgid(), *os.getgroups()} <= mine,
         "capabilities": all(int(value, 16) == 0 for key, value in status.items() if key.startswith("Cap")),
         "new privileges": status["NoNewPrivs"] == "1",
-        "system-call filter": status["Seccomp"] == "2",
+        "system-call filter": status["Seccomp"] == "2" and all(is_refused(libc, number) for number in job["refused"]),
         "user namespaces": libc.unshare(CLONE_NEWUSER) != 0 and libc.syscall(_KEYCTL, 0, -3, 1) < 0,
-        "signals to others": refused(lambda: os.kill(1, signal.SIGKILL), errno.EPERM),
+        "signals to others": survives(1),
+        "memory of others": all(
+            refused(partial(os.listdir, f"/proc/1/{part}"), errno.EACCES) for part in ("fd", "map_files")
+        )
+        and refused(lambda: Path("/proc/1/mem").open("rb"), errno.EACCES),
         "processes of others": {path.name for path in Path("/proc").glob("[0-9]*")} <= {"1", str(os.getpid())},
     }
+
+
+def is_refused(libc: ctypes.CDLL, number: int) -> bool:
+    """Whether a system call is refused; a kernel may also not have it."""
+    return libc.syscall(number, -1, -1, -1, -1, -1, -1) == -1 and ctypes.get_errno() in {errno.EPERM, errno.ENOSYS}
+
+
+def survives(pid: int) -> bool:
+    """Whether a process is there after a signal to end it; the kernel hides signals from the first one of a namespace."""
+    with suppress(PermissionError):
+        os.kill(pid, signal.SIGKILL)
+    return Path(f"/proc/{pid}").exists()
 
 
 _KEYCTL = {"x86_64": 250, "aarch64": 219}[os.uname().machine]

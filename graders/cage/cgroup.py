@@ -135,6 +135,27 @@ class Cgroup:
         return True
 
 
+def of_process(where: Hierarchy, pid: int) -> Cgroup:
+    """The cgroup that a process is in, which somebody else has made.
+
+    Args:
+        where: The machine's hierarchy.
+        pid: The process, as this machine numbers it.
+
+    Raises:
+        CageError: It is in none that we see.
+    """
+    paths: dict[str, str] = {}
+    for line in _read(Path(f"/proc/{pid}/cgroup")).splitlines():
+        _, controllers, path = line.split(":", 2)
+        paths |= dict.fromkeys(controllers.split(","), path.lstrip("/"))
+    names = dict.fromkeys(where.folders, "") if where.version > 1 else {name: name for name in where.folders}
+    folders = {name: where.folders[name] / paths.get(key, "?") for name, key in names.items()}
+    if not all(folder.is_dir() for folder in folders.values()):
+        raise CageError("the cgroup of the cage is not to be seen", hint=_HINT)
+    return Cgroup(where.version, folders)
+
+
 def hierarchy(mounts: str | None = None) -> Hierarchy:
     """The hierarchy of this machine that can limit memory and processes.
 
@@ -206,9 +227,12 @@ def _write(path: Path, value: int | str) -> None:
 
 
 def _read(path: Path) -> str:
+    """The file's text; none if it, or the cgroup that it tells of, is gone."""
     try:
         return path.read_text()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ENODEV}:
+            raise
         return ""
 
 

@@ -1,12 +1,14 @@
 """Runs in the cage, alone: unpack the job, run its notebooks, and write each executed notebook to the results pipe.
 
-It imports nothing of this project. A hostile notebook runs as the same user and can do to this process what it likes;
-the outside expects that. Limits in here are a courtesy, so that one bad cell does not cost a learner the whole run.
+It imports nothing of this project. A hostile notebook runs as the same user: it can end this process, but not look into
+it or write to its pipes. The outside trusts neither. Limits in here are a courtesy, so that one bad cell does not cost
+a learner the whole run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import io
 import json
 import os
@@ -18,13 +20,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from nbclient import NotebookClient
-from traitlets.config import Config
+# nbformat has jsonschema check formats where it can, and this one costs a second of CPU to import; nobody needs it here.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
+import nbformat  # noqa: E402
+from nbclient import NotebookClient  # noqa: E402
+from traitlets.config import Config  # noqa: E402
 
 NOTEBOOKS: Any = nbformat  # its functions have no types
 CELL_OUTPUT = 1 << 20  # bytes of output that one cell may leave in its notebook
 GRACE_SECONDS = 5.0  # between the interrupt of a cell and the end of its kernel
+PR_SET_DUMPABLE = 4
 OUTPUTS = {"stream", "display_data", "execute_result", "error", "update_display_data"}
 
 
@@ -73,6 +79,8 @@ class CagedNotebook(NotebookClient):
 def main() -> None:
     """Take the job from the first descriptor, and write frames to the second."""
     payload, results = int(sys.argv[1]), int(sys.argv[2])
+    # From here on neither memory nor descriptors of this process can be opened by others of its user, such as a kernel.
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     os.umask(0o077)
     os.set_inheritable(results, False)  # noqa: FBT003  # takes no keywords
     Path(os.environ["TMPDIR"]).mkdir()
@@ -132,7 +140,13 @@ def client(notebook: Any, folder: Path, cell_seconds: float) -> CagedNotebook:
         resources={"metadata": {"path": str(folder)}},
         # Over TCP, jupyter_client first looks up all addresses of the machine. Here `ip` is a path: kernel and client
         # have different working folders, and the default is relative.
-        config=Config({"KernelManager": {"transport": "ipc", "ip": f"{os.environ['TMPDIR']}/kernel"}}),
+        # The kernel is the interpreter's own: looking for others would import IPython here, which costs as much again.
+        config=Config(
+            {
+                "KernelManager": {"transport": "ipc", "ip": f"{os.environ['TMPDIR']}/kernel"},
+                "KernelSpecManager": {"kernel_dirs": []},
+            }
+        ),
     )
     made.cell_seconds = cell_seconds
     return made

@@ -1,12 +1,9 @@
-"""The caged root: what a learner's notebook finds when it looks around, as arguments for bwrap."""
+"""The caged root: what a learner's notebook finds when it looks around, whichever cage shows it."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,76 +15,61 @@ HOME: Final = Path("/home/learner")
 SCRATCH: Final = "/home/tmp"
 ACCESS: Final = HOME / ".mod209" / "access.json"
 COURSE: Final = Path("/opt/course")
-PROGRAM: Final = Path("/opt/cage/program.py")
+ROOT_ONLY: Final = Path("/opt/cage/root-only")  # bait: canaries try to read it
 _SHARED_MEMORY_BYTES: Final = 16 * MIB
 _MERGED: Final = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _FOLDERS: Final = ("/etc", "/opt", "/opt/cage", "/opt/course", "/opt/course/labs", "/run", "/var")
 
 
-@dataclass
-class Root:
-    """Collects bwrap's arguments, and the memory files that they name by number."""
+@dataclass(frozen=True)
+class Layout:
+    """A whole root, by paths inside. Nothing but `writable` can be written, by anyone.
 
-    files: ExitStack
-    arguments: list[str] = field(default_factory=list)
-    descriptors: list[int] = field(default_factory=list)
+    Attributes:
+        folders: Empty folders that anyone may enter, each after those above it.
+        links: Symbolic links, and where they lead.
+        texts: Files of root's that anyone may read.
+        secrets: Files of root's that root alone may read.
+        shown: What is shown of the host, by its path there; files and folders.
+        hidden: Folders within what is shown that must look empty.
+        writable: Folders in memory that anyone may write to, and how many bytes each takes.
+    """
 
-    def add(self, *arguments: str | Path | int) -> None:
-        """Append arguments as they are."""
-        self.arguments += map(str, arguments)
-
-    def show(self, outside: Path, inside: Path | str) -> None:
-        """Show a host's file or folder read-only."""
-        self.add("--ro-bind", outside, inside)
-
-    def folders(self, paths: Iterable[Path | str]) -> None:
-        """Make folders that anyone may enter; bwrap's own default shuts the caged user out."""
-        for path in paths:
-            self.add("--perms", "0755", "--dir", path)
-
-    def text(self, inside: Path | str, text: str, mode: str = "0444") -> None:
-        """Make a read-only file of root's."""
-        self.add("--perms", mode, "--ro-bind-data", self.memory(text.encode()), inside)
-
-    def close(self) -> None:
-        """Let nothing be added to the root any more."""
-        self.add("--remount-ro", "/", "--chdir", "/home")
-
-    def memory(self, data: bytes) -> int:
-        """A file in memory with these bytes, which bwrap and the cage inherit; nothing can change it."""
-        descriptor = memory_file(data)
-        self.files.callback(os.close, descriptor)
-        self.descriptors.append(descriptor)
-        return descriptor
+    folders: tuple[Path, ...]
+    links: dict[Path, Path]
+    texts: dict[Path, str]
+    secrets: dict[Path, str]
+    shown: dict[Path, Path]
+    hidden: tuple[Path, ...]
+    writable: dict[Path, int]
 
 
-def memory_file(data: bytes) -> int:
-    """A sealed file in memory, at its beginning; the caller closes it."""
-    descriptor = os.memfd_create("cage", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-    return descriptor
+def layout(python: Interpreter, limits: Limits, uids: Sequence[int], course: Path | None) -> Layout:
+    """Describe the root: system and Python read-only, one folder in memory for all of the learner's files.
 
-
-def furnish(root: Root, python: Interpreter, limits: Limits, uid: int, program: str, course: Path | None) -> None:
-    """Describe the whole root: system and Python read-only, one writable tmpfs for all of the learner's files."""
-    _system(root)
-    root.folders(_FOLDERS)
-    _accounts(root, uid)
-    _python(root, python)
-    root.show(python.environments, COURSE / "environments")
-    for own in ("tests", "benchmarks"):
-        if (python.environments / own).is_dir():
-            root.add("--tmpfs", COURSE / "environments" / own)
-    if course is not None:
-        root.show(course.resolve(), COURSE / "labs" / course.name)
-    root.text(PROGRAM, program)
-    root.add("--size", limits.file_bytes, "--perms", "1777", "--tmpfs", "/home")
-    root.add("--symlink", SCRATCH, "/tmp")  # noqa: S108  # a path inside the cage
-    root.add("--size", min(limits.file_bytes, _SHARED_MEMORY_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm")  # noqa: S108
+    Args:
+        python: The interpreter to show.
+        limits: What may be written.
+        uids: Users that have the learner's name.
+        course: A lab's public folder.
+    """
+    merged = [path for path in map(Path, _MERGED) if path.is_symlink()]
+    inside = python.environment_inside
+    links = {path: path.readlink() for path in merged}
+    links |= {inside / "bin" / name: python.program for name in ("python", "python3")}
+    config = f"home = {python.program.parent}\ninclude-system-site-packages = false\n"
+    return Layout(
+        folders=(*map(Path, _FOLDERS), *_chain(inside, python.packages_inside), inside / "bin", Path("/home")),
+        links=links | {Path("/tmp"): Path(SCRATCH)},  # noqa: S108  # a path inside the cage
+        texts=_accounts(uids) | {inside / "pyvenv.cfg": config},
+        secrets={ROOT_ONLY: "not for learners"},
+        shown=dict(_shown(python, course)),
+        hidden=(*python.hidden(), *_unneeded(python)),
+        writable={
+            Path("/home"): limits.file_bytes,
+            Path("/dev/shm"): min(limits.file_bytes, _SHARED_MEMORY_BYTES),  # noqa: S108
+        },
+    )
 
 
 def environment(python: Interpreter) -> dict[str, str]:
@@ -112,39 +94,36 @@ def environment(python: Interpreter) -> dict[str, str]:
     return variables | ({"LD_LIBRARY_PATH": python.library_path} if python.library_path else {})
 
 
-def _system(root: Root) -> None:
-    root.show(Path("/usr"), "/usr")
-    for name in _MERGED:
-        path = Path(name)
-        if path.is_symlink():
-            root.add("--symlink", path.readlink(), name)
-        elif path.is_dir():
-            root.show(path, name)
-    root.add("--proc", "/proc", "--dev", "/dev")
-
-
-def _accounts(root: Root, uid: int) -> None:
-    root.text("/etc/passwd", f"root:x:0:0::/:/usr/sbin/nologin\nlearner:x:{uid}:{uid}::{HOME}:/bin/sh\n")
-    root.text("/etc/group", f"root:x:0:\nlearner:x:{uid}:\n")
-    root.text("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
-    root.text("/etc/hosts", "127.0.0.1 localhost cage\n")
+def _shown(python: Interpreter, course: Path | None) -> Iterator[tuple[Path, Path]]:
+    yield Path("/usr"), Path("/usr")
+    for path in map(Path, _MERGED):
+        if path.is_dir() and not path.is_symlink():
+            yield path, path
     if (loader := Path("/etc/ld.so.cache")).exists():
-        root.show(loader, loader)
-
-
-def _python(root: Root, python: Interpreter) -> None:
+        yield loader, loader
     if python.base_inside != python.base:
-        root.show(python.base, python.base_inside)
-    inside = python.environment_inside
-    root.folders(_chain(inside, python.packages_inside.parent))
-    root.folders([inside / "bin"])
-    root.text(inside / "pyvenv.cfg", f"home = {python.program.parent}\ninclude-system-site-packages = false\n")
-    for name in ("python", "python3"):
-        root.add("--symlink", python.program, inside / "bin" / name)
-    root.show(python.packages, python.packages_inside)
-    for folder in python.hidden():
-        root.add("--tmpfs", folder)
+        yield python.base_inside, python.base
+    yield python.packages_inside, python.packages
+    yield COURSE / "environments", python.environments
+    if course is not None:
+        yield COURSE / "labs" / course.name, course.resolve()
 
 
-def _chain(top: Path, bottom: Path) -> Sequence[Path]:
-    return [*reversed([folder for folder in bottom.parents if folder.is_relative_to(top)]), bottom]
+def _unneeded(python: Interpreter) -> list[Path]:
+    return [COURSE / "environments" / own for own in ("tests", "benchmarks") if (python.environments / own).is_dir()]
+
+
+def _accounts(uids: Sequence[int]) -> dict[Path, str]:
+    users = "".join(f"learner:x:{uid}:{uid}::{HOME}:/bin/sh\n" for uid in uids)
+    groups = "".join(f"learner:x:{uid}:\n" for uid in uids)
+    return {
+        Path("/etc/passwd"): f"root:x:0:0::/:/usr/sbin/nologin\n{users}",
+        Path("/etc/group"): f"root:x:0:\n{groups}",
+        Path("/etc/nsswitch.conf"): "passwd: files\ngroup: files\nhosts: files\n",
+        Path("/etc/hosts"): "127.0.0.1 localhost cage\n",
+    }
+
+
+def _chain(top: Path, bottom: Path) -> Iterator[Path]:
+    """The folders between two, the top one first, without the bottom one."""
+    yield from reversed([folder for folder in bottom.parents if folder.is_relative_to(top)])

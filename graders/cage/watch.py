@@ -22,16 +22,30 @@ _FRAMES: Final = 1000  # tiny frames would take much more memory here than they 
 
 @dataclass(frozen=True)
 class Sources:
-    """Descriptors to read: results pipe, what is printed, and a handle that is readable once the cage has ended."""
+    """What comes out of a cage.
+
+    Attributes:
+        results: Descriptor of the results pipe.
+        printed: Descriptor of what is printed.
+        ended: Descriptor that is readable once the cage has ended, and all that it wrote can be read.
+        is_over: Whether the program has ended, but its cage waits to be counted.
+        let_go: Lets such a cage end.
+    """
 
     results: int
     printed: int
     ended: int
+    is_over: Callable[[], bool] = bool
+    let_go: Callable[[], None] = lambda: None
 
 
 @dataclass
 class Ending:
-    """How a cage ended, and what it said until then."""
+    """How a cage ended, and what it said until then.
+
+    `fell_silent` tells that nothing more can come out of it; `was_counted` that memory and processes were counted
+    while the cage was there.
+    """
 
     status: Status = Status.CRASHED
     reason: str = "the run ended before all notebooks were run"
@@ -41,6 +55,8 @@ class Ending:
     peak_memory_bytes: int | None = None
     memory_kills: int = 0
     refused_processes: int = 0
+    fell_silent: bool = False
+    was_counted: bool = False
 
     @property
     def tail(self) -> str:
@@ -82,8 +98,8 @@ def watch(
         ending.status, ending.reason = over.status, over.reason
     except FrameError as error:
         ending.reason = f"nonsense on the results pipe: {error}"
-    ending.peak_memory_bytes = cgroup.peak_memory()
-    ending.memory_kills, ending.refused_processes = cgroup.memory_kills(), cgroup.refused_processes()
+    if not ending.was_counted:
+        watcher.count()
     if ending.status is Status.CRASHED and ending.memory_kills:
         ending.status, ending.reason = Status.KILLED, f"out of memory (limit {limits.memory_bytes >> 20} MiB)"
     return ending
@@ -112,10 +128,21 @@ class _Watcher:
                 for key, _ in selector.select(_TICK_SECONDS):
                     if key.fd == self.sources.ended:
                         self._drain()
+                        self.ending.fell_silent = True
                         return
                     if not self._read(key.fd):
                         selector.unregister(key.fd)
                 self._check_time()
+                if not self.ending.was_counted and self.sources.is_over():
+                    self.count()
+                    self.sources.let_go()
+
+    def count(self) -> None:
+        """Read what only the cage's cgroup knows, and only while it is there."""
+        self.ending.was_counted = bool(self.cgroup.pids())
+        self.ending.peak_memory_bytes = self.cgroup.peak_memory()
+        self.ending.memory_kills = self.cgroup.memory_kills()
+        self.ending.refused_processes = self.cgroup.refused_processes()
 
     def _drain(self) -> None:
         for source in (self.sources.printed, self.sources.results):

@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import nbformat
+import pytest
 
-from graders.cage import BubblewrapCage, Limits, cgroup
-from graders.cage.confined import Confined, Program, confine
+from environments.errors import CageError
+from graders.cage import BubblewrapCage, Cage, Limits
+from graders.cage.confined import Confined, Program, Start, confine
+from graders.cage.docker_cage import DockerCage
+from graders.cage.docker_daemon import daemon
 from graders.cage.watch import Ending
 
 _FORMAT: Any = nbformat  # its functions have no types
+
+
+class ConfiningCage(Cage, Protocol):
+    """A cage that can also run a bare program."""
+
+    @property
+    def start(self) -> Start: ...
+
+
+def _why_no_docker() -> str:
+    try:
+        with daemon() as engine:
+            engine.judge()
+    except CageError as error:
+        return f"{error.message}. {error.hint}"
+    return ""
+
+
+NO_DOCKER = _why_no_docker()
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a cage gives its user a uid of its own, which needs root")
+needs_docker = pytest.mark.skipif(bool(NO_DOCKER), reason=NO_DOCKER)
+# A new cage joins the tests of all cages by one line here.
+CAGES: list[Any] = [
+    pytest.param(BubblewrapCage, id="bubblewrap", marks=needs_root),
+    pytest.param(DockerCage, id="docker", marks=[needs_root, needs_docker]),
+]
 
 QUICK = Limits(memory_bytes=64 << 20, processes=16, cpu_seconds=20, wall_seconds=20, output_bytes=8 << 20)
 # What every script here starts with: it takes its two descriptors, and can send a frame.
@@ -55,12 +86,14 @@ print(json.dumps({{
     "environments": __import__("environments").__name__,
     "course": sorted(os.listdir("/opt/course/labs/zero-trust")),
     "course_write": fails(lambda: open("/opt/course/labs/zero-trust/x", "w")),
-    "writes": [path for path in ("/", "/usr", "/etc", "/opt", "/opt/course", "/dev", "/proc", "/run")
+    "writes": [path for path in ("/", "/usr", "/etc", "/opt", "/opt/course", "/dev", "/dev/mqueue", "/proc", "/run", "/sys", "/var")
                if not fails(lambda: open(path + "/x", "w"))],
     "too_large": fails(lambda: [open("big%d" % i, "wb").write(bytes(1 << 24)) for i in range(12)]),
     "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
     "ptrace": libc.ptrace(16, os.getppid(), 0, 0),
-    "first": [fails(lambda: open("/proc/1/environ").read()), fails(lambda: os.kill(1, 9))],
+    "first": [fails(lambda: open("/proc/1/environ").read()), fails(lambda: os.listdir("/proc/1/fd"))],
+    "runner": [fails(lambda: open(f"/proc/{{os.getppid()}}/mem", "rb")), fails(lambda: os.listdir(f"/proc/{{os.getppid()}}/fd"))],
+    "killed": fails(lambda: os.kill(1, 9)),
     "starter": open("starter/policy.rego").read(),
     "host_variable": os.environ.get("MOD209_TEST_HOST_VARIABLE"),
 }}))
@@ -135,12 +168,13 @@ def caged(
     script: str,
     *,
     ports: Sequence[int] = (),
+    payload: bytes = b"",
     limits: Limits = QUICK,
-    bwrap: Path | None = None,
+    start: Start | None = None,
     seen: Callable[[Confined, object], None] | None = None,
 ) -> Ending:
     """Run a script in a cage of its own."""
     program = Program(
-        source=PRELUDE + script, payload=lambda _uid: b"", limits=limits, ports=tuple(ports), packages=False
+        source=PRELUDE + script, payload=lambda _uid: payload, limits=limits, ports=tuple(ports), packages=False
     )
-    return confine(bwrap or BubblewrapCage()._bwrap, cgroup.hierarchy(), program, seen)
+    return confine(start or BubblewrapCage().start, program, seen)

@@ -10,29 +10,25 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from environments.errors import CageError
 from graders.cage import (
     BubblewrapCage,
-    Job,
-    Status,
     bubblewrap,
+    bubblewrap_process,
     canary,
     cgroup,
-    confined,
     interpreter,
     seccomp,
     slots,
 )
-from graders.cage.confined import Confined
-from graders.cage.root import SCRATCH, Root
-from graders.tests.cage_jobs import QUICK, caged, eventually, running, submission
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a cage gives its user a uid of its own, which needs root")
+from graders.cage.bubblewrap_arguments import Arguments
+from graders.cage.root import SCRATCH, Layout, layout
+from graders.tests.cage_jobs import QUICK, caged, eventually, needs_root, running
 
 
 @needs_root
@@ -58,36 +54,46 @@ def _without(function: Callable[..., Sequence[str]], unwanted: str) -> Callable[
     return lambda *arguments: [word for word in function(*arguments) if word != unwanted]
 
 
-def _show_project(root: Root) -> None:
+def _with_project(*arguments: Any) -> Layout:
     project = Path(__file__).resolve().parents[2]
+    made = layout(*arguments)
     # The cage's /tmp is a link, which nothing can be mounted below; a checkout may well be there.
     place = Path(SCRATCH, project.relative_to("/tmp")) if project.is_relative_to("/tmp") else project
-    root.folders(reversed(place.parents[:-1]))
-    root.show(project, place)
-    root.add("--remount-ro", "/", "--chdir", "/home")
+    folders = (*made.folders, *reversed(place.parents[:-1]))
+    return replace(made, folders=folders, shown=made.shown | {place: project})
 
 
-def _readable_by_all(root: Root, inside: Path, text: str, mode: str = "0444") -> None:
-    root.add("--perms", "0444", "--ro-bind-data", root.memory(text.encode()), inside)
+def _readable_by_all(made: Arguments, inside: Path, text: str, _mode: str) -> None:
+    made.add("--perms", "0444", "--ro-bind-data", made.memory(text.encode()), inside)
 
 
 REAL = interpreter.current()
 WEAKENED: dict[str, tuple[object, str, object, str]] = {
-    "same network": (confined, "_options", _without(confined._options, "--unshare-net"), "network namespace"),
-    "same pids": (confined, "_options", _without(confined._options, "--unshare-pid"), "processes of others"),
-    "stays root": (confined, "_as_user", lambda _uid: ["/usr/bin/env"], "user as the host sees it"),
+    "same network": (
+        bubblewrap_process,
+        "_options",
+        _without(bubblewrap_process._options, "--unshare-net"),
+        "network namespace",
+    ),
+    "same pids": (
+        bubblewrap_process,
+        "_options",
+        _without(bubblewrap_process._options, "--unshare-pid"),
+        "processes of others",
+    ),
+    "stays root": (bubblewrap_process, "_as_user", lambda _uid: ["/usr/bin/env"], "user as the host sees it"),
     "keeps bounding set": (
-        confined,
+        bubblewrap_process,
         "_as_user",
-        _without(confined._as_user, "--bounding-set=-all"),
+        _without(bubblewrap_process._as_user, "--bounding-set=-all"),
         "capabilities",
     ),
     "no filter": (seccomp, "program", lambda: b"\x06\0\0\0\0\0\xff\x7f", "vsock"),
     "no memory limit": (cgroup, "_limit_v1", lambda _group, _limits: None, "memory limit"),
-    "shows the project": (Root, "close", _show_project, "hidden paths"),
-    "leaks variables": (confined, "environment", lambda _python: {"TERM_KEY": "1"}, "environment variables"),
+    "shows the project": (bubblewrap_process, "layout", _with_project, "hidden paths"),
+    "leaks variables": (bubblewrap_process, "environment", lambda _python: {"TERM_KEY": "1"}, "environment variables"),
     "no output limit": (canary, "_LIMITS", replace(canary._LIMITS, output_bytes=1 << 40, wall_seconds=2), "output"),
-    "root's files open": (Root, "text", _readable_by_all, "root's file"),
+    "root's files open": (Arguments, "text", _readable_by_all, "root's file"),
     "packages are missing": (
         interpreter,
         "current",
@@ -110,80 +116,28 @@ def test_canary_names_what_gets_through(weakness: str, monkeypatch: pytest.Monke
 
 @needs_root
 def test_process_limit_is_kept_by_user_and_by_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confined, "_limit", lambda _pid, _limits: None)
+    monkeypatch.setattr(bubblewrap_process, "_limit", lambda _pid, _limits: None)
     BubblewrapCage().prove()
     monkeypatch.setattr(cgroup, "_limit_v1", lambda _group, _limits: None)
     with pytest.raises(CageError, match="process limit"):
         BubblewrapCage().prove()
 
 
-def test_without_root_there_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(CageError, match="needs root") as caught:
-        BubblewrapCage().prove()
-    assert "sudo" in caught.value.hint
-
-
 @needs_root
 @pytest.mark.parametrize("program", ["/bin/false", "/nonexistent/bwrap", "/usr/bin/yes"])
 def test_broken_bubblewrap_is_our_fault_not_the_learners(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confined, "_START_SECONDS", 0.5)
+    monkeypatch.setattr(bubblewrap_process, "_START_SECONDS", 0.5)
     with pytest.raises(CageError, match="bubblewrap did not start"):
-        caged("send('done')", bwrap=Path(program))
-
-
-@needs_root
-def test_host_sees_the_cages_own_uid_and_nothing_stays() -> None:
-    names: list[str] = []
-
-    def look(cage: Confined, _frame: object) -> None:
-        names.append(cage.slot.name)
-        assert canary._is_own_user(cage)
-
-    ending = caged("send('ready'); send('done')", seen=look)
-    assert ending.status is Status.FINISHED
-    assert names
-    assert not [folder for folder in cgroup.hierarchy().folders.values() if (folder / names[0]).exists()]
-
-
-@needs_root
-@pytest.mark.parametrize(
-    "nonsense",
-    [
-        "os.write(results, b'\\xff' * 100)",
-        "os.write(results, struct.pack('>HI', 2, 0) + b'[]')",
-        "os.write(results, struct.pack('>HI', 4000, 0) + b'[' * 4000)",
-        "\nwhile True: send('ready')",
-    ],
-)
-def test_nonsense_on_the_results_pipe_ends_the_run(nonsense: str) -> None:
-    ending = caged(f"{nonsense}\ntime.sleep(15)")
-    assert ending.status is Status.CRASHED
-    assert "nonsense" in ending.reason
-    assert ending.seconds < 10
-
-
-@needs_root
-def test_installed_graders_are_hidden_among_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tmp_path.chmod(0o755)
-    for name in ("graders", "assessment", "nbclient"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("")
-    real = interpreter.current()
-    monkeypatch.setattr(interpreter, "current", lambda: replace(real, packages=tmp_path))
-    places = [str(real.packages_inside / name) for name in ("graders", "assessment", "nbclient")]
-    ending = caged(f"send('ready', json.dumps([os.listdir(place) for place in {places}]).encode()); send('done')")
-    assert ending.frames[0].body == b'[[], [], ["__init__.py"]]'
+        caged("send('done')", start=bubblewrap_process.starter(Path(program), cgroup.hierarchy()))
 
 
 GRADER = """
 import sys
 from pathlib import Path
-from graders.cage import cgroup, confined, BubblewrapCage, Limits
-script = "import os; os.execvp('sleep', ['sleep', sys.argv[-1]])"
+from graders.cage import confined, BubblewrapCage, Limits
 program = confined.Program(source="import os; os.execvp('sleep', ['sleep', '{token}'])", payload=lambda _: b"",
                            limits=Limits(), packages=False)
-confined.confine(BubblewrapCage()._bwrap, cgroup.hierarchy(), program, None)
+confined.confine(BubblewrapCage().start, program)
 """
 
 
@@ -231,36 +185,7 @@ def test_sweep_ends_what_is_abandoned_and_spares_what_is_held() -> None:
 
 
 @needs_root
-def test_run_that_takes_too_much_memory_itself_is_killed() -> None:
-    ending = caged("send('ready'); hoard = b'x' * (1 << 28)")
-    assert ending.status is Status.KILLED
-    assert ending.reason == "out of memory (limit 64 MiB)"
-
-
-@needs_root
-def test_lab_that_the_caged_user_cannot_read_is_our_fault(tmp_path: Path) -> None:
-    course = tmp_path / "zero-trust"
-    course.mkdir(mode=0o755)
-    (course / "lab.yaml").touch(mode=0o600)
-    job = Job(files=submission(tmp_path / "x", one=["1"]), notebooks=("one.ipynb",), access=b"{}", course=course)
-    with pytest.raises(CageError, match="could not read") as caught:
-        BubblewrapCage().run(job)
-    assert "chmod" in caught.value.hint
-
-
-@needs_root
 def test_slots_give_every_holder_a_uid_of_its_own() -> None:
     with slots.reserved() as one, slots.reserved() as two:
         assert one.uid != two.uid
         assert {one.uid, two.uid} <= set(range(slots.FIRST_UID, slots.FIRST_UID + slots.SLOTS))
-
-
-@needs_root
-def test_bad_notebook_and_missing_parts_do_not_stop_the_rest(tmp_path: Path) -> None:
-    files = submission(tmp_path, good=["print(1)"])
-    (files / "bad.ipynb").write_text("{]")
-    job = partial(Job, files=files, access=b"{}")
-    outcome = BubblewrapCage().run(job(notebooks=("bad.ipynb", "good.ipynb")))
-    assert outcome.status is Status.FINISHED
-    assert outcome.detail.startswith("bad.ipynb: cannot be read")
-    assert list(outcome.notebooks) == ["good.ipynb"]

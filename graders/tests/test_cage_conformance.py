@@ -1,4 +1,4 @@
-"""What every cage must do, written against the `Cage` protocol; a new cage joins by one line in `CAGES`."""
+"""What every cage must do, written against the `Cage` protocol."""
 
 from __future__ import annotations
 
@@ -14,18 +14,14 @@ from typing import Any
 
 import pytest
 
-from graders.cage import BubblewrapCage, Cage, Job, Limits, Outcome, Status
-from graders.tests.cage_jobs import LOOK, eventually, running, server, shown, submission
+from graders.cage import Cage, Job, Limits, Outcome, Status
+from graders.tests.cage_jobs import CAGES, LOOK, eventually, running, server, shown, submission
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="a cage gives its user a uid of its own, which needs root"),
-]
-CAGES: list[Callable[[], Cage]] = [BubblewrapCage]
+pytestmark = pytest.mark.slow
 SMALL = Limits(memory_bytes=300 << 20, processes=64, cpu_seconds=40, wall_seconds=60, cell_seconds=20)
 
 
-@pytest.fixture(scope="module", params=CAGES, ids=lambda made: made.name)
+@pytest.fixture(scope="module", params=CAGES)
 def cage(request: pytest.FixtureRequest) -> Cage:
     made: Cage = request.param()
     made.prove()
@@ -121,7 +117,8 @@ def test_nothing_but_the_work_folder_can_be_written(look: Look) -> None:
 def test_other_processes_are_out_of_sight_and_reach(look: Look) -> None:
     assert look.seen["processes"] <= 4  # first process, runner, kernel, and perhaps a helper
     assert look.seen["ptrace"] == -1
-    assert look.seen["first"] == ["PermissionError", "PermissionError"]
+    assert look.seen["first"] == look.seen["runner"] == ["PermissionError", "PermissionError"]
+    assert look.seen["killed"] in {"", "PermissionError"}  # the kernel may say nothing, and do nothing
 
 
 def test_cells_after_an_error_run_and_each_notebook_has_a_fresh_kernel(run: Callable[..., Outcome]) -> None:
@@ -207,15 +204,26 @@ while True:
 
 def test_results_pipe_is_out_of_a_cells_reach(run: Callable[..., Outcome]) -> None:
     forge = """
-import glob, os
-opened = []
-for path in glob.glob(f"/proc/{os.getppid()}/fd/*"):
-    if os.readlink(path).startswith("pipe:"):
-        try: opened.append(open(path, "wb"))
-        except PermissionError: pass
-print(opened)
+import glob, json, os, struct
+opened = [open(f"/proc/self/fd/{n}", "wb", buffering=0) for n in (1, 2)]
+for path in glob.glob("/proc/[0-9]*/fd/*"):
+    try:
+        if os.readlink(path).startswith(("pipe:", "socket:")): opened.append(open(path, "wb", buffering=0))
+    except OSError: pass
+opened += [open(n, "wb", buffering=0, closefd=False) for n in range(3, 200) if os.path.lexists(f"/proc/self/fd/{n}")
+           and os.readlink(f"/proc/self/fd/{n}").startswith("pipe:")]
+for header in ({"kind": "notebook", "name": "two.ipynb"}, {"kind": "done"}):
+    text = json.dumps(header).encode()
+    for file in opened:
+        os.set_blocking(file.fileno(), False)
+        try: file.write(struct.pack(">HI", len(text), 6) + text + b"forged")
+        except OSError: pass
+print("forged")
 """
-    assert shown(run(one=[forge]).notebooks["one.ipynb"]) == ["[]\n"]
+    outcome = run(one=[forge], two=["print('two')"])
+    assert outcome.status is Status.FINISHED
+    assert "forged\n" in shown(outcome.notebooks["one.ipynb"])[0]
+    assert shown(outcome.notebooks["two.ipynb"]) == ["two\n"]
 
 
 def test_sleeping_past_the_wall_limit_ends_the_run(run: Callable[..., Outcome]) -> None:
@@ -226,7 +234,8 @@ def test_sleeping_past_the_wall_limit_ends_the_run(run: Callable[..., Outcome]) 
 
 def test_cpu_time_of_all_processes_together_is_limited(run: Callable[..., Outcome]) -> None:
     spin = "import os\nfor _ in range(4):\n    if os.fork() == 0:\n        while True: pass\nwhile True: pass"
-    outcome = run(replace(SMALL, cpu_seconds=6), one=[spin])
+    # A busy machine gives a cage little CPU time, so the clocks are far off.
+    outcome = run(replace(SMALL, cpu_seconds=5, cell_seconds=240, wall_seconds=240), one=[spin])
     assert outcome.status is Status.TIMEOUT
     assert "CPU" in outcome.detail
 

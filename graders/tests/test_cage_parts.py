@@ -12,6 +12,7 @@ import struct
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -127,6 +128,43 @@ X86, ARM = ("x86_64", 0xC000003E), ("aarch64", 0xC00000B7)
 def test_filter_decides(machine: tuple[str, int], call: int, argument: int, answer: int) -> None:
     name, audit = machine
     assert decision(seccomp.program(name), audit, call, argument) == answer
+
+
+def profiled(profile: dict[str, Any], name: str, argument: int) -> int:
+    """What Docker's form of the filter answers, by the rules of libseccomp."""
+    for rule in profile["syscalls"]:
+        if name in rule["names"] and all(_met(condition, argument) for condition in rule["args"]):
+            return ERRNO | int(rule["errnoRet"])
+    return ALLOW
+
+
+def _met(condition: dict[str, Any], argument: int) -> bool:
+    value = condition["value"]
+    match condition["op"]:
+        case "SCMP_CMP_EQ":
+            return bool(argument == value)
+        case "SCMP_CMP_GT":
+            return bool(argument > value)
+        case _:
+            return bool(argument & value == condition["valueTwo"])
+
+
+CALLS = {"read": (0, 63), "execve": (59, 221), "clone": (56, 220), "clone3": (435, 435), "socket": (41, 198)}
+numbers = st.one_of(st.integers(0, 50), st.integers(0, 31).map(lambda bit: 1 << bit), st.integers(0, 0xFFFFFFFF))
+
+
+@given(st.sampled_from(sorted(CALLS | seccomp._DENIED)), numbers, st.sampled_from([0, 1]))
+def test_both_forms_of_the_filter_decide_alike(name: str, argument: int, machine: int) -> None:
+    (kind, audit), number = (X86, ARM)[machine], (CALLS | seccomp._DENIED)[name][machine]
+    if number is not None:
+        by_program = decision(seccomp.program(kind), audit, number, argument)
+        assert profiled(seccomp.profile(kind), name, argument) == by_program
+
+
+def test_docker_is_told_the_one_machine_and_lets_pass_what_is_not_denied() -> None:
+    made = json.loads(json.dumps(seccomp.profile("aarch64")))
+    assert (made["defaultAction"], made["architectures"]) == ("SCMP_ACT_ALLOW", ["SCMP_ARCH_AARCH64"])
+    assert {rule["action"] for rule in made["syscalls"]} == {"SCMP_ACT_ERRNO"}
 
 
 def test_unknown_machine_is_an_error_with_a_hint() -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
 
 from environments.errors import CageError
 from graders.cage import Status
+from graders.cage.confined import Start
 from graders.cage.relay import CONNECTIONS, Relay
-from graders.tests.cage_jobs import caged
+from graders.tests.cage_jobs import CAGES, ConfiningCage, caged, needs_root
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a cage gives its user a uid of its own, which needs root")
+
+@pytest.fixture(params=CAGES)
+def start(request: pytest.FixtureRequest) -> Start:
+    made: Callable[[], ConfiningCage] = request.param
+    return made().start
 
 
 @contextmanager
@@ -40,8 +45,7 @@ def echo() -> Iterator[int]:
         listening.shutdown(socket.SHUT_RDWR)
 
 
-@needs_root
-def test_relay_carries_much_and_knows_when_a_side_has_finished() -> None:
+def test_relay_carries_much_and_knows_when_a_side_has_finished(start: Start) -> None:
     with echo() as port:
         ending = caged(
             f"""
@@ -55,12 +59,12 @@ send("ready", str(back == sent).encode())
 send("done")
 """,
             ports=[port],
+            start=start,
         )
     assert ending.frames[0].body == b"True"
 
 
-@needs_root
-def test_relay_bounds_connections_and_recovers() -> None:
+def test_relay_bounds_connections_and_recovers(start: Start) -> None:
     with echo() as port:
         ending = caged(
             f"""
@@ -78,16 +82,18 @@ while not (again := ask(socket.create_connection(("127.0.0.1", {port})))) and ti
 send("ready", json.dumps([answered, again.decode()]).encode()); send("done")
 """,
             ports=[port],
+            start=start,
         )
     assert ending.frames[0].body == f'[{CONNECTIONS}, "x"]'.encode()
 
 
-@needs_root
-def test_relay_to_a_closed_port_ends_the_connection() -> None:
+def test_relay_to_a_closed_port_ends_the_connection(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     ending = caged(
-        f"c = socket.create_connection(('127.0.0.1', {port})); send('ready', c.recv(1)); send('done')", ports=[port]
+        f"c = socket.create_connection(('127.0.0.1', {port})); send('ready', c.recv(1)); send('done')",
+        ports=[port],
+        start=start,
     )
     assert ending.status is Status.FINISHED
     assert ending.frames[0].body == b""
