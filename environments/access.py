@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from environments.errors import BadInputError
 from environments.params import LearnerParams
@@ -19,14 +19,27 @@ NO_SELF_CHECK_VARIABLE = "MOD209_NO_SELF_CHECK"
 Role = Literal["operator", "judge"]
 
 
+class Identity(Strict):
+    """Somebody who asks a cloud, with all that its API server finds out about people and that policies may look at."""
+
+    user: str
+    groups: list[str] = Field(default_factory=list)
+    uid: str = ""
+    credential: str = ""
+
+
 class CloudAccess(Strict):
-    """One cloud's API server, the client certificate for it (PEM), and the issuer of its service-account tokens."""
+    """One cloud's API server, the client certificate for it (PEM), and the issuer of its service-account tokens.
+
+    `people` are those as whom its holder may ask, the operator first; who has none asks as oneself.
+    """
 
     server: str
     ca: str
     cert: str
     key: str
     issuer: str
+    people: list[Identity] = Field(default_factory=list)
 
 
 class VaultAccess(Strict):

@@ -9,15 +9,9 @@ from typing import Any
 
 import yaml
 
+from environments.baseline.people import Newcomers, judges_rights, subjects
 from environments.params import CloudParams
-from environments.platform import (
-    FACTS_CONFIGMAP,
-    FACTS_NAMESPACE,
-    JUDGES_GROUP,
-    OPERATORS_GROUP,
-    SYSTEM_NAMESPACE,
-    platform,
-)
+from environments.platform import FACTS_CONFIGMAP, FACTS_NAMESPACE, SYSTEM_NAMESPACE, platform
 
 Object = dict[str, Any]
 HERE = Path(__file__).parent
@@ -40,10 +34,11 @@ def namespaces() -> list[Object]:
     ]
 
 
-def contents(webhook_url: str, webhook_ca: str) -> list[Object]:
+def contents(webhook_url: str, webhook_ca: str, newcomers: Newcomers) -> list[Object]:
     """Everything else: accounts, RBAC and the admission webhook, which sends to `webhook_url` trusting `webhook_ca` (PEM)."""
     rbac = [document for document in yaml.safe_load_all((HERE / "rbac.yaml").read_text()) if document]
-    return [*rbac, *_accounts(), *_editors(), webhook(webhook_url, webhook_ca)]
+    rbac += judges_rights(newcomers)
+    return [*rbac, *_accounts(), *_editors(newcomers), webhook(webhook_url, webhook_ca)]
 
 
 def facts(name: str, cloud: CloudParams) -> Object:
@@ -97,17 +92,17 @@ def _accounts() -> Iterator[Object]:
         yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
 
 
-def _editors() -> Iterator[Object]:
+def _editors(newcomers: Newcomers) -> Iterator[Object]:
     for namespace in platform().namespaces:
-        for name, group in (("mod209:operator", OPERATORS_GROUP), ("mod209:judge", JUDGES_GROUP)):
-            yield _binding(name, namespace, group)
+        for name, subject in subjects(newcomers).items():
+            yield _binding(name, namespace, subject)
 
 
-def _binding(name: str, namespace: str, group: str) -> Object:
+def _binding(name: str, namespace: str, subject: Object) -> Object:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
         "metadata": {"name": name, "namespace": namespace},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": EDITOR_ROLE},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
+        "subjects": [subject],
     }

@@ -7,9 +7,15 @@ main := {
 	"response": response,
 }
 
-# Who asks, and whether it is a dry run, is none of an admission policy's business here: without it a policy cannot tell
-# the judge from anybody else.
-question := json.remove(input, ["/request/uid", "/request/userInfo", "/request/dryRun", "/request/options"])
+# Who asks, when, by which tool, and whether it is a dry run, is none of an admission policy's business here: without it a
+# policy cannot tell the judge from anybody else.
+question := json.remove(input, array.concat(
+	["/request/uid", "/request/userInfo", "/request/dryRun", "/request/options"],
+	[sprintf("/request/%s/metadata/%s", [thing, field]) |
+		some thing in ["object", "oldObject"]
+		some field in ["creationTimestamp", "managedFields", "uid"]
+	],
+))
 
 deny := d if d := data.mod209.admission.deny with input as question
 

@@ -16,6 +16,8 @@ JUDGE_POLICY = "mod209-judge"
 LEARNER_POLICY_PREFIX = "ml-"
 OPERATOR_TTL = "12h"
 JUDGE_TTL = "30m"
+# Every login gives a token that can be revoked, whatever its role says: batch tokens cannot.
+JWT_MOUNT = {"type": "jwt", "config": {"token_type": "service"}}
 
 
 def set_up(client: httpx.Client, audit_log: str, values: Mapping[str, str]) -> None:
@@ -28,7 +30,7 @@ def set_up(client: httpx.Client, audit_log: str, values: Mapping[str, str]) -> N
         _put(client, f"sys/policies/acl/{name}", {"policy": (HERE / file).read_text()})
     _put(client, "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
     for cloud in platform().clouds:
-        _put(client, f"sys/auth/{jwt_mount(cloud)}", {"type": "jwt"})
+        _put(client, f"sys/auth/{jwt_mount(cloud)}", JWT_MOUNT)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda path: _put(client, f"kv/data/{path}", {"data": {"value": values[path]}}), values))
 
@@ -68,7 +70,7 @@ def _new_token(client: httpx.Client, policy: str, ttl: str) -> str:
     return str(answer.json()["auth"]["client_token"])
 
 
-def _put(client: httpx.Client, path: str, body: dict[str, object]) -> None:
+def _put(client: httpx.Client, path: str, body: Mapping[str, object]) -> None:
     """Write, and try again for a moment where a new kv mount is still being upgraded to version 2."""
     for _ in range(100):
         answer = client.post(f"/v1/{path}", json=body)

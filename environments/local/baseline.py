@@ -18,16 +18,15 @@ from environments.local.bootstrap import Kube, wait_caught_up
 from environments.local.control_plane import ControlPlane
 from environments.local.opa import Opa
 from environments.params import LearnerParams
-from environments.platform import platform
 
 PARTS = {
     "admission": re.compile(r"^/registry/(validatingadmissionpolic(ies|ybindings)|validatingwebhookconfigurations)/"),
     "rbac": re.compile(r"^/registry/(cluster)?role(binding)?s/"),
 }
 SHOWN = 5  # differences that an error names
-OPERATOR_BINDINGS = ["/registry/clusterrolebindings/mod209:operator"] + [
-    f"/registry/rolebindings/{namespace}/mod209:operator" for namespace in platform().namespaces
-]
+# What one learner's run may add to an etcd. Reading more back takes minutes and gigabytes; at 2 GB etcd takes no more.
+FLOOD_BYTES = 128 << 20
+HEED_SECONDS = 5.0
 
 
 class Baseline:
@@ -38,6 +37,8 @@ class Baseline:
     ) -> None:
         enter = stack.enter_context
         self._vault = vault
+        self._planes = planes
+        self._operator = {name: enter(plane.as_operator.client(timeout=30.0)) for name, plane in planes.items()}
         self._etcd = {name: enter(plane.etcd.client(timeout=30.0)) for name, plane in planes.items()}
         self._kube = {name: Kube(enter(plane.keeper.client(timeout=30.0))) for name, plane in planes.items()}
         self._opa = {name: enter(agent.keeper.client(timeout=30.0)) for name, agent in opas.items()}
@@ -47,13 +48,16 @@ class Baseline:
             self._modules = {name: opa.modules(client) for name, client in self._opa.items()}
             self._document = document.result()
         self._armed = self._keys
+        self._sizes = {name: etcd_state.size(client) for name, client in self._etcd.items()}
 
     def arm(self, params: LearnerParams) -> None:
-        """Give the clean clouds one learner's facts. What is there then is what `settle` compares with."""
+        """Give the clean clouds one learner's facts, and let operators in. What is there then `settle` compares with."""
+        self._admit_operators(admitted=True)
         for name, cloud in params.clouds.items():
             opa.put_facts(self._opa[name], name, cloud)
-            self._kube[name].apply(objects.facts(name, cloud))
+            _insist(self._kube[name], objects.facts(name, cloud))
         self._armed = {name: etcd_state.dump(client) for name, client in self._etcd.items()}
+        self._sizes = {name: etcd_state.size(client) for name, client in self._etcd.items()}
 
     def reset(self, only: str | None) -> dict[str, Any]:
         """Bring everything, or one part, back, and prove it.
@@ -78,12 +82,24 @@ class Baseline:
     def settle(self) -> dict[str, Any]:
         """Revoke the operator's credentials and all that was minted from them; list what was changed that may not be.
 
+        RBAC stays as it is, so that a policy finds nobody's rights changed, and the judge can ask as the operator.
+
         Returns:
             `{"tampered": [what, …], "tokens_revoked": n}`.
+
+        Raises:
+            FootprintError: an API server goes on accepting the operator's certificate.
         """
+        self._admit_operators(admitted=False)
         tampered = [problem for name in self._etcd for problem in self._settle_cloud(name)]
         revoked, lost = self._settle_vault()
         return {"tampered": tampered + lost, "tokens_revoked": revoked}
+
+    def _admit_operators(self, *, admitted: bool) -> None:
+        for plane in self._planes.values():
+            plane.admit_operators(admitted=admitted)
+        for name, client in self._operator.items():
+            _wait_heeded(name, client, admitted=admitted)
 
     def _reset_clouds(self, part: re.Pattern[str] | None) -> dict[str, Any]:
         with ThreadPoolExecutor(len(self._etcd)) as pool:
@@ -91,6 +107,8 @@ class Baseline:
 
     def _reset_cloud(self, name: str, part: re.Pattern[str] | None) -> dict[str, Any]:
         baseline = self._keys[name]
+        if (grown := self._grown(name)) > FLOOD_BYTES:
+            raise _not_clean(name, [f"{grown >> 20} MiB more than a reset can read"])
         changed = etcd_state.restore(self._etcd[name], baseline, part)
         now = etcd_state.dump(self._etcd[name])
         left = sorted(_text(key) for key in baseline.changed(now))
@@ -127,15 +145,20 @@ class Baseline:
             return None
 
     def _settle_cloud(self, name: str) -> list[str]:
-        """Through etcd, since an admission policy of the learner's could forbid the keeper to revoke anything."""
+        """What differs on one cloud from what it was armed with."""
+        if (grown := self._grown(name)) > FLOOD_BYTES:
+            return [f"{name}: flooded with {grown >> 20} MiB"]
         domain = etcd_state.learner_domain()
         changed = self._armed[name].changed(etcd_state.dump(self._etcd[name]))
         tampered = [f"{name}: {key}" for key in sorted(map(_text, changed)) if not domain.match(key)]
-        etcd_state.delete(self._etcd[name], OPERATOR_BINDINGS)
         modules = opa.modules(self._opa[name])
         if {key: raw for key, raw in modules.items() if not key.startswith(opa.LEARNER_PREFIX)} != self._modules[name]:
             tampered.append(f"{name}: OPA's own modules")
         return tampered
+
+    def _grown(self, name: str) -> int:
+        """Bytes that were added to a cloud's etcd since the learner's run began."""
+        return etcd_state.size(self._etcd[name]) - self._sizes[name]
 
     def _settle_vault(self) -> tuple[int, list[str]]:
         """A Vault that its own root token cannot enter any more was taken over: nothing else can have done that."""
@@ -152,6 +175,32 @@ class Baseline:
 def timed(report: dict[str, Any], began: float) -> dict[str, Any]:
     """The report with the seconds since `began` (of the monotonic clock)."""
     return {"seconds": round(time.monotonic() - began, 4), **report}
+
+
+def _insist(kube: Kube, item: objects.Object) -> None:
+    """Apply an object that a policy which is gone may still refuse: API servers forget one a second or so later."""
+    deadline = time.monotonic() + HEED_SECONDS
+    while True:
+        try:
+            kube.apply(item)
+        except httpx.HTTPStatusError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _wait_heeded(name: str, operator: httpx.Client, *, admitted: bool) -> None:
+    """Wait until an operator's certificate is accepted, or not any more."""
+    deadline = time.monotonic() + HEED_SECONDS
+    while (operator.get("/version").status_code != httpx.codes.UNAUTHORIZED) != admitted:
+        if time.monotonic() > deadline:
+            raise FootprintError(
+                f"The API server of {name} does not heed which certificates count now.",
+                hint="Run: mod209 down, then mod209 up.",
+            )
+        time.sleep(0.005)
 
 
 def _text(key: bytes) -> str:

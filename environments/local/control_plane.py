@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from environments.baseline.objects import HERE as BASELINE
+from environments.baseline.people import JUDGE, OPERATOR
 from environments.local.pki import Authority, Pair, signing_key
 from environments.platform import JUDGES_GROUP, OPERATORS_GROUP
 from environments.supervisor.process import Command
@@ -53,18 +54,33 @@ def tls(ca: Path, cert: Path | None = None, key: Path | None = None) -> ssl.SSLC
 
 @dataclass(frozen=True, kw_only=True)
 class ControlPlane:
-    """One cloud: commands of its two servers, and how to reach them as keeper, operator and judge."""
+    """One cloud: commands of its two servers, and how to reach them as keeper, operator and judge.
+
+    Operators' certificates come from a CA of their own, which can be taken away while the API server runs: Kubernetes
+    knows no other way to revoke a certificate. `client_cas` is the file of the CAs that it trusts now.
+    """
 
     name: str
     server: str
     ca: str
+    operators_ca: str
+    client_cas: Path
     operator: Pair
     judge: Pair
     etcd: Endpoint
     keeper: Endpoint
+    as_operator: Endpoint
     etcd_command: Command
     apiserver_command: Command
     audit_log: Path
+
+    def admit_operators(self, *, admitted: bool) -> None:
+        """Trust operators' certificates, or none of them any more; the API server heeds it within a moment."""
+        trusted = self.ca + self.operators_ca if admitted else self.ca
+        # Half a file is never there to be read: it only loses its end, or gets one.
+        with self.client_cas.open("r+") as file:
+            file.write(trusted)
+            file.truncate()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +99,16 @@ def plan(name: str, folder: Path, ports: Ports, binaries: dict[str, Path], webho
     `webhook` is the client certificate that kube-apiserver shows to OPA.
     """
     kube, etcd = Authority(f"{name} kubernetes"), Authority(f"{name} etcd")
+    operators = Authority(f"{name} operators")
+    operator = operators.client(OPERATOR, OPERATORS_GROUP)
     files = _Files(folder)
     etcd_ca = files.text("etcd-ca.crt", etcd.cert)
     etcd_cert, etcd_key = files.pair("etcd", etcd.server("etcd"))
     client_cert, client_key = files.pair("etcd-client", etcd.client("kube-apiserver"))
     keeper_cert, keeper_key = files.pair("keeper", kube.client("mod209:keeper", "system:masters"))
+    operator_cert, operator_key = files.pair("operator", operator)
     ca = files.text("ca.crt", kube.cert)
+    client_cas = files.text("client-cas.crt", kube.cert + operators.cert)
     server = f"https://127.0.0.1:{ports.apiserver}"
     etcd_endpoint = Endpoint(url=f"https://127.0.0.1:{ports.etcd}", ca=etcd_ca, cert=client_cert, key=client_key)
     keeper = Endpoint(url=server, ca=ca, cert=keeper_cert, key=keeper_key)
@@ -114,10 +134,13 @@ def plan(name: str, folder: Path, ports: Ports, binaries: dict[str, Path], webho
         name=name,
         server=server,
         ca=kube.cert,
-        operator=kube.client("mod209:operator", OPERATORS_GROUP),
-        judge=kube.client("mod209:judge", JUDGES_GROUP),
+        operators_ca=operators.cert,
+        client_cas=client_cas,
+        operator=operator,
+        judge=kube.client(JUDGE, JUDGES_GROUP),
         etcd=etcd_endpoint,
         keeper=keeper,
+        as_operator=Endpoint(url=server, ca=ca, cert=operator_cert, key=operator_key),
         etcd_command=Command(name=f"{name}/etcd", argv=etcd_argv, ready=lambda: etcd_endpoint.answers("/readyz")),
         apiserver_command=Command(
             name=f"{name}/kube-apiserver",
@@ -144,11 +167,15 @@ def _apiserver(
         "secure-port": ports.apiserver,
         "tls-cert-file": cert,
         "tls-private-key-file": key,
-        "client-ca-file": files.folder / "ca.crt",
+        "client-ca-file": files.folder / "client-cas.crt",
         "service-account-issuer": issuer,
         "service-account-jwks-uri": f"{issuer}/openid/v1/jwks",
         "service-account-signing-key-file": files.text("accounts.key", private),
         "service-account-key-file": files.text("accounts.pub", public),
+        # Nobody's token outlives a run by much: an hour is the least that may be set, and without the second flag a
+        # token for 3607 s lasts a year.
+        "service-account-max-token-expiration": "1h",
+        "service-account-extend-token-expiration": "false",
         "authorization-mode": "RBAC",
         "allow-privileged": "true",  # as on most clusters: it is the learner's policy that must refuse
         "authentication-config": files.json("authentication.json", _authentication()),

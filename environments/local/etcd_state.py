@@ -38,6 +38,11 @@ class Snapshot:
         return {key for key in self.keys.keys() | other.keys.keys() if self.keys.get(key) != other.keys.get(key)}
 
 
+def size(client: httpx.Client) -> int:
+    """Bytes of etcd's database that are in use, history included."""
+    return int(client.post("/v3/maintenance/status", json={}).raise_for_status().json()["dbSizeInUse"])
+
+
 def dump(client: httpx.Client) -> Snapshot:
     """Read everything, in one consistent read."""
     everything = _b64(b"\0")
@@ -62,12 +67,6 @@ def restore(client: httpx.Client, baseline: Snapshot, only: re.Pattern[str] | No
         done = client.post("/v3/kv/txn", json={"success": operations}).raise_for_status().json()
         revisions |= dict.fromkeys(keys, int(done["header"]["revision"]))
     return revisions
-
-
-def delete(client: httpx.Client, keys: list[str]) -> None:
-    """Delete a few keys (at most 100), whatever admission would say to it."""
-    operations = [_operation(key.encode(), None) for key in keys]
-    client.post("/v3/kv/txn", json={"success": operations}).raise_for_status()
 
 
 def learner_domain() -> re.Pattern[str]:

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 
 from environments.access import Access, CloudAccess, Role, VaultAccess, WorkbenchAccess, write_access
-from environments.baseline import objects
+from environments.baseline import objects, people
 from environments.baseline import vault as baseline_vault
-from environments.local import control_plane, opa, vault
+from environments.local import control_plane, opa, vault, vault_audit
 from environments.local.baseline import Baseline, timed
 from environments.local.bootstrap import Kube
 from environments.local.pki import Authority
@@ -42,6 +42,7 @@ class LocalFootprint:
         self._children: list[Child] = []
         self._clients = ExitStack()
         self._secrets = baseline_vault.secret_values()
+        self._newcomers = people.draw()
         self._plan()
 
     def _plan(self) -> None:
@@ -87,14 +88,19 @@ class LocalFootprint:
         for name, plane in self._planes.items():
             pair = plane.operator if operator else plane.judge
             clouds[name] = CloudAccess(
-                server=plane.server, ca=plane.ca, cert=pair.cert, key=pair.key, issuer=plane.server
+                server=plane.server,
+                ca=plane.ca,
+                cert=pair.cert,
+                key=pair.key,
+                issuer=plane.server,
+                people=[] if operator else people.people(self._newcomers, plane.operator.cert),
             )
         token = (
             baseline_vault.operator_token(self._vault_client)
             if operator
             else baseline_vault.judge_token(self._vault_client)
         )
-        bench = WorkbenchAccess(address=self._bench.url, ca=self._authority.cert, token=self._bench.token)
+        bench = WorkbenchAccess(address=self._bench.url, ca=self._authority.cert, token=self._bench.token())
         return Access(
             role=role,
             provider=self.provider,
@@ -109,8 +115,9 @@ class LocalFootprint:
         """Bring everything (or the part `only`) back to the baseline, prove it, and arm it anew; see `Baseline.reset`."""
         began = time.monotonic()
         self.params = params or self.params
+        spoilt = vault_audit.deeds(self._vault.audit_log, self._audited)
         report = self._baseline.reset(only)
-        if renewed := "vault" in report and report["vault"] is None:
+        if renewed := "vault" in report and (report["vault"] is None or bool(spoilt)):
             self._renew_vault()
             report["vault"] = self._baseline.adopt_vault(self._vault_client)
         if "vault" in report:
@@ -122,7 +129,10 @@ class LocalFootprint:
     def settle(self) -> dict[str, Any]:
         """After a learner's run and before the judge; see `Baseline.settle`."""
         began = time.monotonic()
-        return timed(self._baseline.settle(), began)
+        self._bench.renew_token()
+        report = self._baseline.settle()
+        report["tampered"] += [f"vault: {deed}" for deed in vault_audit.deeds(self._vault.audit_log, self._audited)]
+        return timed(report, began)
 
     def status(self) -> dict[str, Any]:
         """`{"servers": {name: {"pid", "state", "rss_bytes"}}, "ready", "rss_bytes"}`, state `running` or `exited (n)`."""
@@ -168,7 +178,7 @@ class LocalFootprint:
         with plane.keeper.client(timeout=30.0) as client:
             kube = Kube(client)
             kube.create_all(objects.namespaces())
-            kube.create_all(objects.contents(f"{agent.keeper.url}/", agent.ca))
+            kube.create_all(objects.contents(f"{agent.keeper.url}/", agent.ca, self._newcomers))
 
     def _set_up_vault(self) -> None:
         client = self._vault.endpoint.client(timeout=30.0)
@@ -186,6 +196,7 @@ class LocalFootprint:
 
     def _arm(self) -> None:
         self._baseline.arm(self.params)
+        self._audited = vault_audit.length(self._vault.audit_log)
         write_access(self.directory / "operator.json", self.access("operator"))
 
 

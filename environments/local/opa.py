@@ -16,6 +16,8 @@ from environments.params import CloudParams
 from environments.supervisor.process import Command
 
 LEARNER_PREFIX = "learner/"
+# One line of Rego can ask for terabytes, and OPA has no limit of its own: without one the machine would go down with it.
+MEMORY_LIMIT = ("/usr/bin/prlimit", f"--as={2 << 30}")
 REGO = {"Content-Type": "text/plain"}
 
 
@@ -51,6 +53,7 @@ def plan(name: str, folder: Path, port: int, binary: Path) -> Opa:
         key=folder / "opa-keeper.key",
     )
     argv = [
+        *(MEMORY_LIMIT if Path(MEMORY_LIMIT[0]).exists() else ()),
         str(binary),
         "run",
         "--server",

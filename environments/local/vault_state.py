@@ -10,11 +10,32 @@ from typing import Any
 
 import httpx
 
-from environments.baseline.vault import LEARNER_POLICY_PREFIX, jwt_mount
+from environments.baseline.vault import JWT_MOUNT, LEARNER_POLICY_PREFIX, jwt_mount
 from environments.platform import platform
 
 Document = dict[str, Any]
 THREADS = 4
+# A policy that may do everything reaches these too, and what is changed in them outlives every token.
+SETTINGS = (
+    "kv/config",
+    "sys/config/cors",
+    "sys/config/auditing/request-headers",
+    "sys/quotas/config",
+    "sys/rotate/config",
+)
+FOLDERS = (
+    "sys/policies/acl",
+    "sys/policies/password",
+    "sys/quotas/rate-limit",
+    "sys/config/ui/headers",
+    "auth/token/roles",
+    "identity/group/id",
+    "identity/group-alias/id",
+    "identity/mfa/method",
+    "identity/mfa/login-enforcement",
+    *(f"identity/oidc/{kind}" for kind in ("key", "role", "client", "assignment", "provider", "scope")),
+)
+KEPT = ("max_versions", "cas_required", "delete_version_after", "custom_metadata")  # how a secret's versions are kept
 
 
 def dump(client: httpx.Client) -> Document:
@@ -25,10 +46,10 @@ def dump(client: httpx.Client) -> Document:
     with ThreadPoolExecutor(THREADS) as pool:
         document: Document = {path: _mounts(client, path) for path in ("sys/mounts", "sys/auth", "sys/audit")}
         mounts = [jwt_mount(cloud) for cloud in platform().clouds]
-        paths = [f"auth/{mount}/config" for mount in mounts]
-        paths += _children(pool, client, [f"auth/{mount}/role" for mount in mounts])
-        paths += _children(pool, client, ["sys/policies/acl", "identity/group/id", "sys/quotas/rate-limit"])
+        paths = [f"auth/{mount}/config" for mount in mounts] + list(SETTINGS)
+        paths += _children(pool, client, [*(f"auth/{mount}/role" for mount in mounts), *FOLDERS])
         document |= dict(zip(paths, pool.map(lambda path: _data(client, path), paths), strict=True))
+        document["sys/key-status"] = _data(client, "sys/key-status")["term"]
         document["identity/entity"] = sorted(_list(client, "identity/entity/id"))
         document["auth/token/accessors"] = sorted(set(_list(client, "auth/token/accessors")) - {_own_accessor(client)})
         document |= _secrets(pool, client)
@@ -78,7 +99,7 @@ def _is_learners(path: str) -> bool:
 def _remount(client: httpx.Client, mount: str) -> None:
     if _data(client, f"auth/{mount}/config") or _list(client, f"auth/{mount}/role"):
         client.delete(f"/v1/sys/auth/{mount}")
-        client.post(f"/v1/sys/auth/{mount}", json={"type": "jwt"})
+        client.post(f"/v1/sys/auth/{mount}", json=JWT_MOUNT)
 
 
 def _mounts(client: httpx.Client, path: str) -> Document:
@@ -110,8 +131,9 @@ def _secret(client: httpx.Client, leaf: str) -> Document:
     answer = client.get(f"/v1/{leaf.replace('kv/metadata/', 'kv/data/', 1)}")
     found = answer.json().get("data") or {}
     about = {key: value for key, value in found.get("metadata", {}).items() if key != "created_time"}
+    kept = {key: value for key, value in (_data(client, leaf) or {}).items() if key in KEPT}
     value = json.dumps(found.get("data"), sort_keys=True)
-    return {"status": answer.status_code, "sha256": hashlib.sha256(value.encode()).hexdigest(), **about}
+    return {"status": answer.status_code, "sha256": hashlib.sha256(value.encode()).hexdigest(), **about, **kept}
 
 
 def _data(client: httpx.Client, path: str) -> Any:

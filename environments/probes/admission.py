@@ -11,6 +11,7 @@ import httpx
 from environments.probes.cases import Case
 from environments.probes.clients import json_of, message_of
 from environments.probes.facts import render
+from environments.probes.guise import Guise, first_turn, guise
 from environments.probes.model import AdmissionProbe
 from environments.probes.observation import ALLOWED, REFUSED, Finding, UnreachableError, brief
 from environments.probes.pods import SHAPES, Object, good_template, laid_over, template_in, with_template, wrapped
@@ -28,7 +29,13 @@ WEBHOOK_GONE: Final = (
     "deadline exceeded",
     "Client.Timeout",
 )
-OUR_RIGHTS: Final = ("cannot create resource", "cannot update resource", "cannot patch resource", "cannot get resource")
+OUR_RIGHTS: Final = (
+    "cannot impersonate",
+    "cannot create resource",
+    "cannot update resource",
+    "cannot patch resource",
+    "cannot get resource",
+)
 VERBS: Final = {"create": "create", "update": "update", "ephemeral": "add an ephemeral container to"}
 
 
@@ -57,28 +64,46 @@ def ask_admission(probe: AdmissionProbe, case: Case, wire: Wire) -> Finding:
 
 
 def _send(probe: AdmissionProbe, case: Case, wire: Wire, *, faulty: bool) -> Answer:
+    looks = _looks(probe, case, wire, faulty=faulty)
     if probe.verb == "create":
-        return _create(case, wire, _object(probe, case, faulty=faulty), dry_run=probe.dry_run)
-    stored, name = wire.once(("stored", case.cloud, case.kind, case.workload.role), lambda: _store(case, wire))
-    return _update(probe, case, wire, name, faulty=faulty) if stored.decision == ALLOWED else stored
+        return _create(case, wire, _object(probe, case, faulty=faulty), looks)
+    # What is not a dry run changes the object, so that it is of no use to others.
+    own = () if looks.dry_run else (probe.id, faulty)
+    key = ("stored", case.cloud, case.kind, case.workload.role, *own)
+    stored, name = wire.once(key, lambda: _store(case, wire, key))
+    return _update(probe, case, wire, name, looks, faulty=faulty) if stored.decision == ALLOWED else stored
 
 
-def _create(case: Case, wire: Wire, whole: Object, *, dry_run: bool) -> Answer:
+def _looks(probe: AdmissionProbe, case: Case, wire: Wire, *, faulty: bool) -> Guise:
+    """A twin's looks are drawn for all that share it: whoever comes first asks."""
+    update = probe.verb != "create"
+    if faulty:
+        return _guise(case, wire, case.turn, dry_run=probe.dry_run, refused=True, update=update)
+    turn = first_turn(wire.seed, *_twin_key(probe, case))
+    return _guise(case, wire, turn, dry_run=probe.dry_run, refused=False, update=update)
+
+
+def _guise(case: Case, wire: Wire, turn: int, **looks: bool) -> Guise:
+    return guise(wire.access.clouds[case.cloud].people, turn, **looks)
+
+
+def _create(case: Case, wire: Wire, whole: Object, looks: Guise) -> Answer:
     shape, namespace = SHAPES[case.kind], case.facts["namespace"]
-    answer = wire.clients.kube(case.cloud, "POST", shape.path(namespace), whole, **_params("create", dry_run))
-    if answer.is_success and not dry_run:
+    answer = wire.clients.kube(case.cloud, "POST", shape.path(namespace), whole, looks.who, **looks.params())
+    if answer.is_success and not looks.dry_run:
         wire.clean_up_later(shape.path(namespace, whole["metadata"]["name"]), case.cloud)
     return decision_in(case.cloud, answer)
 
 
-def _store(case: Case, wire: Wire) -> tuple[Answer, str]:
+def _store(case: Case, wire: Wire, key: tuple[object, ...]) -> tuple[Answer, str]:
     """Create a compliant object for updates to work on; its name."""
     name = random_name(case.facts["account"])
     whole = wrapped(case.kind, name, case.facts["namespace"], good_template(case), {})
-    return _create(case, wire, whole, dry_run=False), name
+    looks = _guise(case, wire, first_turn(wire.seed, *key), dry_run=False, refused=False)
+    return _create(case, wire, whole, looks), name
 
 
-def _update(probe: AdmissionProbe, case: Case, wire: Wire, name: str, *, faulty: bool) -> Answer:
+def _update(probe: AdmissionProbe, case: Case, wire: Wire, name: str, looks: Guise, *, faulty: bool) -> Answer:
     shape = SHAPES[case.kind]
     path = shape.path(case.facts["namespace"], name)
     subresource = "/ephemeralcontainers" if probe.verb == "ephemeral" else ""
@@ -88,7 +113,7 @@ def _update(probe: AdmissionProbe, case: Case, wire: Wire, name: str, *, faulty:
             raise UnreachableError(f"A stored {case.kind} is gone from {case.cloud}.")
         template = _changed(probe, case, template_in(current, shape), faulty=faulty)
         whole = laid_over(with_template(current, shape.template, template), render(probe.owner, case.facts))
-        answer = wire.clients.kube(case.cloud, "PUT", path + subresource, whole, **_params("edit", dry_run=True))
+        answer = wire.clients.kube(case.cloud, "PUT", path + subresource, whole, looks.who, **looks.params())
         if answer.status_code != httpx.codes.CONFLICT:  # else a controller wrote in between
             break
     return decision_in(case.cloud, answer)
@@ -109,11 +134,6 @@ def _changed(probe: AdmissionProbe, case: Case, template: Object, *, faulty: boo
 def _twin_key(probe: AdmissionProbe, case: Case) -> tuple[object, ...]:
     overlays = json.dumps(render([probe.with_, probe.owner], case.facts), sort_keys=True)
     return ("twin", case.cloud, case.kind, case.workload.role, probe.verb, probe.dry_run, overlays)
-
-
-def _params(manager: str, dry_run: bool) -> dict[str, str]:
-    asked = {"fieldManager": f"kubectl-{manager}"}
-    return {**asked, "dryRun": "All"} if dry_run else asked
 
 
 def decision_in(cloud: str, answer: httpx.Response) -> Answer:

@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 from environments.access import Access
 from environments.platform import Workload, platform
 from environments.probes.facts import facts_of, pick
+from environments.probes.guise import first_turn
 from environments.probes.model import AdmissionProbe, LoginProbe, Probe, SecretProbe
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One request to be: `workload` of `cloud` asks; `target` of `target_cloud` is whose token or secret it is about."""
+    """One request to be: `workload` of `cloud` asks; `target` of `target_cloud` is whose token or secret it is about.
+
+    `turn` counts the requests of one check on one cloud, from a number that the seed draws.
+    """
 
     probe: Probe
     cloud: str
@@ -22,10 +26,19 @@ class Case:
     target: Workload
     kind: str
     facts: Mapping[str, str]
+    turn: int = 0
 
 
 def cases_of(access: Access, seed: bytes, probes: Iterable[Probe]) -> Iterator[Case]:
     """Every request that `probes` stand for."""
+    turns: dict[tuple[str, str], int] = {}
+    for case in _unnumbered(access, seed, probes):
+        key = (case.probe.check, case.cloud)
+        turns[key] = turns[key] + 1 if key in turns else first_turn(seed, *key)
+        yield replace(case, turn=turns[key])
+
+
+def _unnumbered(access: Access, seed: bytes, probes: Iterable[Probe]) -> Iterator[Case]:
     for probe in probes:
         for cloud in probe.clouds or access.clouds:
             for workload in _workloads(probe, seed, cloud):

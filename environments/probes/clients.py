@@ -5,13 +5,14 @@ from __future__ import annotations
 import ssl
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
-from environments.access import Access, CloudAccess
+from environments.access import Access, CloudAccess, Identity
 from environments.probes.observation import UnreachableError, brief
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # longer than any webhook may take to answer
@@ -20,6 +21,7 @@ TRIES = 4
 MOST_SILENT = 12
 # Looks like anybody's kubectl: a learner's policy must not be able to tell our requests from others.
 HEADERS = {"User-Agent": "kubectl/v1.37.2 (linux/amd64)"}
+CREDENTIAL_HEADER = "Impersonate-Extra-authentication.kubernetes.io%2Fcredential-id"
 
 
 class Server:
@@ -38,8 +40,8 @@ class Server:
         method: str,
         path: str,
         body: object = None,
-        headers: dict[str, str] | None = None,
-        params: dict[str, str] | None = None,
+        headers: Sequence[tuple[str, str]] | None = None,
+        params: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """Send one request, again where the server is busy or has just closed the connection.
 
@@ -78,6 +80,7 @@ class Clients:
             name: Server(f"The API server of {name}", cloud.server, _kube_context(cloud))
             for name, cloud in access.clouds.items()
         }
+        self._people = {name: cloud.people[0] for name, cloud in access.clouds.items() if cloud.people}
         self._vault = Server("Vault", access.vault.address, ssl.create_default_context(cadata=access.vault.ca))
 
     def __enter__(self) -> Self:
@@ -89,13 +92,22 @@ class Clients:
         for server in (*self._kube.values(), self._vault):
             server.close()
 
-    def kube(self, cloud: str, method: str, path: str, body: object = None, **params: str) -> httpx.Response:
-        """Ask the API server of `cloud`.
+    def kube(
+        self,
+        cloud: str,
+        method: str,
+        path: str,
+        body: object = None,
+        who: Identity | None = None,
+        **params: str,
+    ) -> httpx.Response:
+        """Ask the API server of `cloud` as `who`; if nobody is named, as the operator where that is possible.
 
         Raises:
             UnreachableError: no answer, or it does not accept our credentials.
         """
-        answer = self._kube[cloud].ask(method, path, body, params=params)
+        who = who or self._people.get(cloud)
+        answer = self._kube[cloud].ask(method, path, body, _as(who) if who else None, params)
         if answer.status_code == httpx.codes.UNAUTHORIZED and "ValidatingAdmissionPolicy" not in answer.text:
             raise UnreachableError(f"The API server of {cloud} does not accept our credentials.")
         return answer
@@ -108,13 +120,20 @@ class Clients:
         Raises:
             UnreachableError: no answer, or Vault is sealed.
         """
-        headers = {"X-Vault-Token": token} if token else {}
+        headers = [("X-Vault-Token", token)] if token else []
         if content_type:
-            headers["Content-Type"] = content_type
+            headers.append(("Content-Type", content_type))
         answer = self._vault.ask(method, f"/v1/{path}", body, headers)
         if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             raise UnreachableError(f"Vault cannot serve: {brief(answer.text)}")
         return answer
+
+
+def _as(who: Identity) -> list[tuple[str, str]]:
+    """The headers that make the API server take a request for somebody else's."""
+    headers = [("Impersonate-User", who.user), *(("Impersonate-Group", group) for group in who.groups)]
+    headers += [("Impersonate-Uid", who.uid)] if who.uid else []
+    return [*headers, (CREDENTIAL_HEADER, who.credential)] if who.credential else headers
 
 
 def message_of(answer: httpx.Response) -> str:

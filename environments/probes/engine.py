@@ -44,7 +44,7 @@ class Prober:
         """
         cases = list(cases_of(self._access, self._seed, probes))
         with Clients(self._access) as clients, ThreadPoolExecutor(THREADS) as pool:
-            wire = Wire(self._access, clients)
+            wire = Wire(self._access, clients, self._seed)
             try:
                 found = self._ask_all(wire, pool, [case for case in cases if not case.probe.destroys])
                 return found + self._ask_all(wire, pool, [case for case in cases if case.probe.destroys])

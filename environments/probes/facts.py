@@ -11,6 +11,7 @@ from environments.params import token
 from environments.platform import Workload, platform
 
 Item = TypeVar("Item")
+CONTAINERS: Final = ("main", "app", "server", "worker", "model", "run")
 TEAMS: Final = ("ml", "models", "platform/serving", "research", "team-a/batch")
 PLACEHOLDERS: Final = frozenset(
     {
@@ -22,6 +23,7 @@ PLACEHOLDERS: Final = frozenset(
         "audience",
         "namespace",
         "account",
+        "container",
         "role",
         "policy",
         "data",
@@ -96,6 +98,7 @@ def facts_of(access: Access, seed: bytes, probe_id: str, cloud: str, workload: W
         "audience": access.params.audience,
         "namespace": workload.namespace,
         "account": workload.account,
+        "container": pick((*CONTAINERS, workload.account), seed, "container", *words),
         "role": workload.role,
         "policy": workload.policy(cloud),
         "data": workload.data,

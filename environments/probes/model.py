@@ -155,7 +155,8 @@ class AdmissionProbe(BaseProbe):
     The template is a compliant pod of the workload, changed by `with`, and where it must be refused also by `fault`
     (trees laid over it: null removes, lists are laid over item by item). The same request without `fault` is its twin:
     a refusal counts only if the twin is allowed. `owner` is laid over the object around the template. `rules` names the
-    rules any of which may be given as reason. Verb `ephemeral` updates a stored pod's ephemeral containers.
+    rules any of which may be given as reason. Verb `ephemeral` updates a stored pod's ephemeral containers. Where `dry_run`
+    is true the judge asks now as a dry run, now not, as the seed draws.
     """
 
     kind: Literal["admission"]

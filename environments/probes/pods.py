@@ -63,7 +63,7 @@ def good_template(case: Case) -> Object:
         "restartPolicy": SHAPES[case.kind].restart,
         "containers": [
             {
-                "name": "main",
+                "name": facts["container"],
                 "image": f"{facts['registry']}/{facts['team']}/{facts['account']}@sha256:{facts['digest']}",
             }
         ],

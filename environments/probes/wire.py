@@ -19,6 +19,7 @@ from environments.probes.once import Once
 from environments.probes.tokens import service_account_token
 
 SHORTEST_SHARED = 300  # seconds; far longer than a run of probes
+LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # those of Kubernetes' own names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +41,10 @@ class Login:
 class Wire:
     """The way to the servers for one run of probes."""
 
-    def __init__(self, access: Access, clients: Clients) -> None:
+    def __init__(self, access: Access, clients: Clients, seed: bytes) -> None:
         self.access = access
         self.clients = clients
+        self.seed = seed
         self.once = Once()
         self._clean_up: list[Callable[[], object]] = []
         self._lock = Lock()
@@ -87,7 +89,7 @@ class Wire:
         """Delete the object at `path` when the run is over."""
         params = {"gracePeriodSeconds": "0", "propagationPolicy": "Background"}
         with self._lock:
-            self._clean_up.append(lambda: self.clients.kube(cloud, "DELETE", path, None, **params))
+            self._clean_up.append(lambda: self.clients.kube(cloud, "DELETE", path, None, None, **params))
 
     def clean_up(self, pool: Executor) -> None:
         """Delete what probes have stored, as far as it goes: a reset takes care of the rest."""
@@ -101,8 +103,10 @@ def _attempt(delete: Callable[[], object]) -> None:
 
 
 def random_name(stem: str) -> str:
-    """A name for an object, as a controller would give it."""
-    return f"{stem}-{secrets.token_hex(4)}"
+    """A name for an object, as a person, a release or a controller would give it."""
+    style = secrets.choice(((), (4,), (8,), (10, 5), (5,)))
+    parts = ["".join(secrets.choice(LETTERS) for _ in range(length)) for length in style]
+    return "-".join([stem, *parts]) if parts else f"{stem}{secrets.randbelow(10**6)}"
 
 
 def let_through(answer: httpx.Response) -> bool:

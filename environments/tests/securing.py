@@ -114,7 +114,7 @@ class Operator:
         bench = self.access.workbench
         assert bench
         server = Server("The workbench", bench.address, ssl.create_default_context(cadata=bench.ca))
-        headers = {"Authorization": f"Bearer {bench.token}"}
+        headers = [("Authorization", f"Bearer {bench.token}")]
         answer = server.ask("POST", "/apply", {"files": {"admission.rego": text}}, headers)
         server.close()
         assert answer.is_success, answer.text

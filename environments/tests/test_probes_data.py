@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from environments.access import Access
+from environments.access import Access, Identity
 from environments.errors import BadInputError
 from environments.labspec import load_lab
 from environments.params import practice
@@ -17,6 +17,7 @@ from environments.platform import platform
 from environments.probes import Probe, load_probes
 from environments.probes.cases import cases_of
 from environments.probes.facts import PLACEHOLDERS, facts_of, render
+from environments.probes.guise import Guise, guise
 from environments.probes.model import PROBES, AdmissionProbe
 from environments.probes.pods import SHAPES, good_template, laid_over, template_in, with_template, wrapped
 from environments.tests.securing import nowhere
@@ -120,6 +121,27 @@ def test_one_seed_gives_the_same_requests_and_another_seed_others() -> None:
     access = nowhere()
     assert requests_of(access, b"this term") == requests_of(access, b"this term")
     assert requests_of(access, b"this term") != requests_of(access, b"next term")
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.binary(max_size=32))
+def test_whoever_asks_and_however_some_request_of_each_check_must_be_refused(seed: bytes) -> None:
+    admissions = [probe for probe in all_probes() if isinstance(probe, AdmissionProbe)]
+    people = [Identity(user=name) for name in ("operator", "colleague", "stranger", "account")]
+    looks: dict[str, list[Guise]] = {probe.check: [] for probe in admissions}
+    for case in cases_of(nowhere(), seed, admissions):
+        probe = case.probe
+        if isinstance(probe, AdmissionProbe) and probe.expect == "refused":
+            looks[probe.check].append(guise(people, case.turn, dry_run=probe.dry_run, refused=True))
+    for ways in looks.values():
+        assert {way.who.user for way in ways if way.who} == {one.user for one in people}
+        assert {way.dry_run for way in ways} == {True, False}
+
+
+def test_an_operators_self_check_stores_no_more_than_it_must() -> None:
+    assert {
+        guise([], turn, dry_run=True, refused=refused).dry_run for turn in range(20) for refused in (True, False)
+    } == {True}
 
 
 def test_learners_get_different_requests() -> None:

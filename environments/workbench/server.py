@@ -40,7 +40,7 @@ class Config(Strict):
     url: str
     cert: Path
     key: Path
-    token: str
+    token: Path
     opa: Path
     vault: Path
     opas: dict[str, OpaConfig]
@@ -101,7 +101,7 @@ def serve(config: Config) -> None:
         def _files(self) -> tuple[dict[str, str], tuple[int, dict[str, Any]] | None]:
             """The files sent, or the answer that refuses them."""
             given = self.headers.get("Authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {config.token}".encode()):
+            if not hmac.compare_digest(given.encode(), f"Bearer {config.token.read_text()}".encode()):
                 return {}, (401, {"error": "wrong token"})
             length = self.headers.get("Content-Length", "")
             if self.path not in routes or not length.isdigit() or int(length) > MAX_BODY:

@@ -1,0 +1,1 @@
+lab.apply("manifests/admission.yaml")
