@@ -23,6 +23,7 @@ SUBMISSIONS = {"ada-right": "reference", "ben-partly": "zt-3-pods-only", "mallor
 DEMO_FILES = (
     "records",
     "submitted",
+    "grades.csv",
     "results.json",
     "index.html",
     "junit.xml",

@@ -12,24 +12,35 @@ from pathlib import Path
 
 from environments.errors import BadInputError, StorageError
 from environments.labspec import LabSpec, load_lab
-from graders.cage import BubblewrapCage, Cage, Limits
+from environments.params import derive
+from graders.cage import CAGE_NAMES, Cage, Limits, cage_named
 from graders.gradebook import record
-from graders.grading import Graded, Setting, grade_one, room
-from graders.intake import Intake, Refused, Staged, take_in
-from graders.probeset import fingerprint, load_all
+from graders.grading import Graded, Setting, Task, not_graded
+from graders.intake import Intake, Refused, Staged, staged_digest, take_in
+from graders.probeset import fingerprint, load_all, seed
 from graders.records import Records
-from graders.report import Extras, write_report
-from graders.verdicts import Outcome, Results, all_alike, write_results
+from graders.report import write_report
+from graders.scheduling import Pace, Posting, Scheduler, in_turn
+from graders.verdicts import Outcome, Results, SubmissionResult, all_alike, write_results
 
 PROVIDERS = ("local",)
 LOCK = ".lock"
 STAGING = ".staging"
+SCRATCH = ".workers"  # no learner's id begins with a dot
+TIME_IS_UP = "The batch's time was up before it was this submission's turn."
 Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What to grade, by what, and where the results go."""
+    """What to grade, by what, and where the results go.
+
+    Attributes:
+        cage: Name of the cage.
+        workers: Submissions graded side by side on this machine, each on a footprint of its own.
+        scheduler: Grade on the workers of this scheduler instead.
+        seconds: What the batch may take; submissions whose turn has not come then are `not_graded`.
+    """
 
     course: Path
     lab: str
@@ -38,12 +49,16 @@ class Order:
     term_key: bytes
     provider: str = "local"
     limits: Limits = field(default_factory=Limits)
+    cage: str = CAGE_NAMES[0]
+    workers: int = 1
+    scheduler: Scheduler | None = None
+    seconds: float | None = None
 
 
 def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
     """Grade every submission of the order's folder; `step` is told what happens.
 
-    Writes `results.json`, `index.html`, `feedback/`, `junit.xml`, `gradebook.db` and `records/` into the order's `out`.
+    Writes `results.json`, `index.html`, `feedback/`, `grades.csv`, `junit.xml`, `gradebook.db` and `records/` into `out`.
     Each submission is kept as soon as it is graded: run again after an interruption, the batch carries on.
 
     Raises:
@@ -55,23 +70,16 @@ def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
     if order.provider not in PROVIDERS:
         raise BadInputError(f"There is no provider {order.provider!r}.", hint=f"Providers: {', '.join(PROVIDERS)}.")
     spec = load_lab(order.course, order.lab)
-    setting = Setting(
-        course=order.course,
-        spec=spec,
-        probes=load_all(order.course, spec),
-        term_key=order.term_key,
-        cage=cage or BubblewrapCage(),
-        limits=order.limits,
-    )
     release = order.course / "labs" / spec.slug / "notebooks"
     with _alone(order.out) as staging:
         intake = take_in(order.submitted, spec, release, staging)
-        graded = _grade_all(order, setting, intake, step)
-        results = Results(lab=spec.slug, provider=order.provider, submissions=[one.result for one in graded])
+        records = records_of(order, spec)
+        submissions = _grade_all(order, spec, intake, records, step, cage)
+        results = Results(lab=spec.slug, provider=order.provider, submissions=submissions)
         step("writing reports")
-        extras = {one.result.learner: one.extras for one in graded}
-        write_report(order.out, spec, results, extras)
         staged = {one.learner: one.path for one in intake.staged}
+        kept = {one.learner for one in submissions if one.learner in staged and one.error != TIME_IS_UP}
+        write_report(order.out, spec, results, records.extras(kept))
         record(order.out / "gradebook.db", spec, results, release, staged)
         write_results(order.out / "results.json", results)
     return results
@@ -79,37 +87,61 @@ def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
 
 def records_of(order: Order, spec: LabSpec) -> Records:
     """What is kept of the order's submissions, as far as nothing has changed that they were graded by."""
-    mark = fingerprint(order.course, spec, order.term_key, order.provider, repr(order.limits))
+    mark = fingerprint(order.course, spec, order.term_key, order.provider, order.cage, repr(order.limits))
     return Records(order.out / "records", mark)
 
 
-def _grade_all(order: Order, setting: Setting, intake: Intake, step: Step) -> list[Graded]:
+def _grade_all(
+    order: Order, spec: LabSpec, intake: Intake, records: Records, step: Step, cage: Cage | None
+) -> list[SubmissionResult]:
     """Results in the order of the learners; a footprint is started only if something must be run."""
-    records = records_of(order, setting.spec)
-    done = {one.learner: _refused(setting, one) for one in intake.refused}
+    done = {one.learner: _refused(spec, one) for one in intake.refused}
     for one in intake.staged:
         if found := records.find(one.learner, one.sha256):
             done[one.learner] = found
-    todo = [one for one in intake.staged if one.learner not in done]
-    if todo:
-        step("proving the cage")
-        setting.cage.prove()
-        _run(setting, todo, records, done, step)
+    todo = [_task(order, one) for one in intake.staged if one.learner not in done]
+    for graded in _graded(order, spec, todo, step, cage) if todo else ():
+        records.keep(graded)
+        done[graded.result.learner] = graded.result
+    for task in todo:
+        if task.learner not in done:
+            done[task.learner] = not_graded(spec, task, TIME_IS_UP).result
     return [done[one.learner] for one in intake.submissions]
 
 
-def _run(setting: Setting, todo: list[Staged], records: Records, done: dict[str, Graded], step: Step) -> None:
-    with room(setting.spec.slug, lambda text: step(f"starting a footprint: {text}")) as clean:
-        for number, one in enumerate(todo, 1):
-            clean.ready()
-            step(f"{one.learner} ({number} of {len(todo)})")
-            done[one.learner] = grade_one(setting, one, clean)
-            records.keep(done[one.learner])
+def _graded(order: Order, spec: LabSpec, todo: list[Task], step: Step, cage: Cage | None) -> Iterator[Graded]:
+    """What was graded, as it is done. A `cage` that is given is one of this process, and so is all of the work then."""
+    pace = Pace(len(todo), step, order.seconds)
+    if cage is None and (order.scheduler or order.workers > 1):
+        from graders.scheduling.cluster import side_by_side  # noqa: PLC0415  distributed takes long to import
+
+        posting = Posting(course=order.course, lab=order.lab, cage=order.cage, limits=order.limits)
+        scratch = order.out / STAGING / SCRATCH
+        return side_by_side(posting, spec, todo, pace, order.scheduler or order.workers, scratch)
+    setting = Setting(
+        course=order.course,
+        spec=spec,
+        probes=load_all(order.course, spec),
+        cage=cage or cage_named(order.cage),
+        limits=order.limits,
+    )
+    return in_turn(setting, todo, pace)
 
 
-def _refused(setting: Setting, one: Refused) -> Graded:
-    result = all_alike(setting.spec, one.learner, one.sha256, Outcome.NOT_GRADED, one.error)
-    return Graded(result=result, extras=Extras())
+def _task(order: Order, one: Staged) -> Task:
+    return Task(
+        learner=one.learner,
+        path=one.path.absolute(),
+        content=staged_digest(one.path),
+        sha256=one.sha256,
+        notes=one.notes,
+        params=derive(one.learner, order.term_key),
+        seed=seed(order.term_key, one.learner).hex(),
+    )
+
+
+def _refused(spec: LabSpec, one: Refused) -> SubmissionResult:
+    return all_alike(spec, one.learner, one.sha256, Outcome.NOT_GRADED, one.error)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,10 @@ from environments.labspec import load_lab
 from environments.params import read_term_key
 from environments.paths import config_dir
 from graders.batch import Order, grade_batch
+from graders.cage import CAGE_NAMES, Limits
 from graders.release import release_command
 from graders.report import summary
+from graders.scheduling import scheduler_at
 from graders.verify import Row, verify
 
 Course = Annotated[Path, typer.Option("--course", envvar="MOD209_COURSE", help="The course's root folder.")]
@@ -24,8 +27,25 @@ Course = Annotated[Path, typer.Option("--course", envvar="MOD209_COURSE", help="
 def grade_command(
     lab: Lab,
     submitted: Annotated[Path, typer.Argument(help="Folder with <learner>/<lab>/ for each learner.")],
+    *,
     out: Annotated[Path, typer.Option(help="Where results, reports and gradebook go.")],
     provider: Annotated[str, typer.Option(help="Where the clouds run: local.")] = "local",
+    cage: Annotated[str, typer.Option(help=f"What confines notebooks: {' or '.join(CAGE_NAMES)}.")] = CAGE_NAMES[0],
+    workers: Annotated[
+        int, typer.Option(min=1, help="Submissions graded side by side here; each needs some 1.5 GB and a core.")
+    ] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Grade on the workers of this Dask scheduler instead: tls://HOST:PORT.")
+    ] = None,
+    tls: Annotated[
+        Path | None,
+        typer.Option(help="Folder with ca.pem, cert.pem and key.pem, by which the scheduler knows us and we know it."),
+    ] = None,
+    cell_seconds: Annotated[float, typer.Option(min=1, help="A cell that runs longer is interrupted.")] = 120,
+    run_seconds: Annotated[float, typer.Option(min=5, help="Notebooks of one submission that run longer end.")] = 300,
+    batch_minutes: Annotated[
+        float | None, typer.Option(min=0, help="What has not been begun by then is not graded this time.")
+    ] = None,
     term_key: Annotated[
         Path | None,
         typer.Option(help="This term's key; made on first use. Default: term.key in the configuration folder."),
@@ -41,6 +61,11 @@ def grade_command(
         out=out,
         term_key=read_term_key(term_key or config_dir() / "term.key"),
         provider=provider,
+        limits=replace(Limits(), cell_seconds=cell_seconds, wall_seconds=run_seconds),
+        cage=cage,
+        workers=workers,
+        scheduler=scheduler_at(scheduler, tls or Path()) if scheduler else None,
+        seconds=None if batch_minutes is None else 60 * batch_minutes,
     )
     with console.progress(f"Grading {lab}") as step:
         results = grade_batch(order, step)

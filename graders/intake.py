@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -82,6 +83,17 @@ def take_in(submitted: Path, spec: LabSpec, release: Path, staging: Path) -> Int
             hint=f"Name a folder that holds <learner>/{spec.slug}/ for each learner.",
         )
     return Intake(submissions=tuple(_take_in_one(submitted, learner, spec, released, staging) for learner in learners))
+
+
+def staged_digest(folder: Path) -> str:
+    """SHA-256 over names and bytes of everything staged below `folder`."""
+    state = hashlib.sha256()
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for path in (Path(parent, name) for name in sorted(names)):
+            for part in (str(path.relative_to(folder)).encode(), path.read_bytes()):
+                state.update(len(part).to_bytes(8, "big") + part)
+    return state.hexdigest()
 
 
 def _learners(submitted: Path, slug: str) -> Iterator[str]:

@@ -49,6 +49,21 @@ class SubmissionVerdict(StrEnum):
     TAMPERED = "tampered"
 
 
+class Asked(Strict):
+    """One request that the self-check shows too, and what came back when the judge asked it: for the learner's page.
+
+    `ok` is null where it could not be asked.
+    """
+
+    cloud: str
+    request: Text
+    expected: Text
+    got: Text
+    detail: Text
+    why: Text
+    ok: bool | None
+
+
 class CheckVerdict(Strict):
     """The verdict of one check: `earned` is null if not graded; `message` is for the learner."""
 

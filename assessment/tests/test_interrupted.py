@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can grade"),
 ]
 SECONDS = 240.0
+FORKER = "graders.judge.forker"
 
 
 @dataclass
@@ -105,7 +106,8 @@ def is_caged(process: psutil.Process) -> bool:
 
 
 def is_judge(process: psutil.Process) -> bool:
-    return _seen(lambda: "graders.judge.plugin" in process.cmdline())
+    """Whether it is forked from the clean process, whose command line it shares."""
+    return _seen(lambda: all(FORKER in (one.cmdline() if one else ()) for one in (process, process.parent())))
 
 
 def _seen(look: Callable[[], bool]) -> bool:

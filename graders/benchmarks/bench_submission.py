@@ -20,7 +20,7 @@ from environments.probes import Probe, Prober
 from environments.probes import engine as probe_engine
 from graders.cage import BubblewrapCage, Job
 from graders.intake import lab_notebooks
-from graders.judge import judge
+from graders.judge import Judge
 from graders.probeset import load_all, seed
 from graders.variants import load_variants, write_submission
 from graders.verify import TERM_KEY
@@ -37,7 +37,7 @@ def measure(rounds: int) -> Iterator[Row]:
     probes = [probe for probe in load_all(COURSE, spec) if not probe.destroys]
     times: dict[str, list[float]] = {"reset": [], "cage": [], "settle": [], "judge": []}
     side_by_side, in_turn = [], []
-    with tempfile.TemporaryDirectory() as folder, temporary(spec.slug) as footprint:
+    with tempfile.TemporaryDirectory() as folder, temporary(spec.slug) as footprint, Judge() as judge:
         files = Path(folder) / spec.slug
         write_submission(COURSE, spec, load_variants(COURSE, spec)[0], files)
         for _ in range(rounds):
@@ -47,7 +47,7 @@ def measure(rounds: int) -> Iterator[Row]:
             access = footprint.access("judge")
             side_by_side.append(_probe(footprint, access, probes))
             in_turn.append(_probe(footprint, access, probes, threads=1))
-            times["judge"].append(seconds(partial(_judge, footprint, access, spec)))
+            times["judge"].append(seconds(partial(_judge, judge, footprint, access, spec)))
     medians = {name: 1000 * statistics.median(values) for name, values in times.items()}
     whole = sum(medians.values())
     for name, value in medians.items():
@@ -74,9 +74,9 @@ def _steps(footprint: Footprint, spec: LabSpec, files: Path) -> dict[str, Callab
     return {"reset": lambda: footprint.reset(params=reset), "cage": cage, "settle": footprint.settle}
 
 
-def _judge(footprint: Footprint, access: Access, spec: LabSpec) -> None:
-    verdicts = judge(access, spec, load_all(COURSE, spec), footprint.capabilities, seed(TERM_KEY, LEARNER))
-    if any(verdict.outcome != "passed" for verdict in verdicts):
+def _judge(judge: Judge, footprint: Footprint, access: Access, spec: LabSpec) -> None:
+    found = judge.judge(access, spec, load_all(COURSE, spec), footprint.capabilities, seed(TERM_KEY, LEARNER))
+    if any(verdict.outcome != "passed" for verdict in found.checks):
         raise RuntimeError("the reference does not pass: these figures would mean nothing")
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from graders.judge.runner import judge
+from graders.judge.runner import Judge, Judgement
 
-__all__ = ["judge"]
+__all__ = ["Judge", "Judgement"]

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from environments.probes.observation import Observation
 
-SHOWN: Final = 4  # failing requests quoted to a learner; more would hide them
+SHOWN: Final = 1  # failing requests quoted in a verdict's message; the learner's page shows more, and in a better form
 Decision = Literal["allowed", "refused", "bounded"]
 
 
@@ -61,7 +61,7 @@ def describe(wrong: Iterable[Observation]) -> str:
     hidden = sorted({seen.cloud for seen in failing if not seen.visible})
     lines = [_line(seen) for seen in visible[:SHOWN]]
     if len(visible) > SHOWN:
-        lines.append(f"… and {len(visible) - SHOWN} more like these.")
+        lines.append(f"… and {len(visible) - SHOWN} more that the self-check shows too.")
     if hidden:
         lines.append(
             f"Requests that the self-check does not show were not answered as they must be on {', '.join(hidden)}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -10,7 +10,11 @@ from environments.access import Access
 from environments.labspec import Capability, LabSpec
 from environments.probes.model import AnyProbe
 from environments.yamlfile import Strict
-from graders.verdicts import Outcome
+from graders.verdicts import Asked, Outcome
+
+VERDICTS: Final = 3  # the descriptor that a judge says its verdicts on
+MESSAGE_BYTES: Final = 1 << 16  # what asks for a judge, or says how one ended, is far shorter
+STOP: Final = b"stop"
 
 
 class Job(Strict):
@@ -24,9 +28,10 @@ class Job(Strict):
 
 
 class Line(Strict):
-    """The verdict of one check, as the judge's process says it."""
+    """The verdict of one check, as the judge's process says it; `asked` are the visible requests behind it."""
 
     check: str
     outcome: Annotated[Outcome, Field(description="never `tampered`: that is found before anything is judged")]
     message: str
     seconds: float = Field(ge=0, allow_inf_nan=False)
+    asked: tuple[Asked, ...] = ()

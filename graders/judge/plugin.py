@@ -10,6 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Generator, Sequence
+from typing import Final
 
 import pytest
 
@@ -17,8 +18,9 @@ from environments.probes import Observation, Prober
 from graders.judge.evidence import CannotJudgeError, Evidence, NotHeldError
 from graders.judge.job import Job, Line
 from graders.judge.marks import check_of
-from graders.verdicts import Outcome
+from graders.verdicts import Asked, Outcome
 
+MAX_ASKED: Final = 60
 VERDICTS = pytest.StashKey[int]()
 JOB = pytest.StashKey[Job]()
 
@@ -32,6 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Take the job in."""
     config.stash[VERDICTS] = config.getoption("--verdict-fd")
     config.stash[JOB] = Job.model_validate_json(sys.stdin.buffer.read())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the checks that the lab at hand does not have."""
+    known = {check.id for check in config.stash[JOB].spec.checks}
+    items[:] = [item for item in items if check_of(_function(item)) in known]
 
 
 @pytest.fixture(scope="session")
@@ -64,27 +72,48 @@ def pytest_runtest_makereport(
     """Say the verdict as soon as it is known: at the check's end, or where its set-up failed."""
     report = yield
     if call.when == "call" or (call.when == "setup" and call.excinfo):
-        outcome, message = verdict(item, call.excinfo.value if call.excinfo else None)
-        line = Line(check=check_of(_function(item)), outcome=outcome, message=message, seconds=_seconds(item))
+        outcome, message = reason(_advice(item), call.excinfo.value if call.excinfo else None)
+        seen = _seen(item)
+        # Its probes were asked side by side, before any check began: what they took is added up.
+        seconds = sum(one.seconds for one in seen)
+        line = Line(
+            check=check_of(_function(item)), outcome=outcome, message=message, seconds=seconds, asked=asked(seen)
+        )
         _say(item.config.stash[VERDICTS], line)
     return report
 
 
-def verdict(item: pytest.Item, error: BaseException | None) -> tuple[Outcome, str]:
-    """Outcome and message for a check that ended with `error`. Whatever is not a clear pass or fail is not graded."""
+def reason(advice: str, error: BaseException | None) -> tuple[Outcome, str]:
+    """Outcome and message of a check that ended with `error`. Whatever is not a clear pass or fail is not graded."""
     if error is None:
         return Outcome.PASSED, ""
     if isinstance(error, NotHeldError):
-        return Outcome.FAILED, f"{_advice(item)}\n\n{error}"
+        return Outcome.FAILED, f"{advice}\n\n{error}"
     if isinstance(error, CannotJudgeError):
         return Outcome.NOT_GRADED, str(error)
     return Outcome.NOT_GRADED, f"The check itself failed ({type(error).__name__}). This is not your fault."
 
 
-def _seconds(item: pytest.Item) -> float:
-    """What its probes took, added up: they were asked side by side, and before any check began."""
-    seen: Evidence | None = getattr(item, "funcargs", {}).get("evidence")
-    return sum(observation.seconds for observation in seen.observations) if seen else 0.0
+def asked(seen: Sequence[Observation]) -> tuple[Asked, ...]:
+    """The visible ones of a check's observations, wrong ones first, for the learner to read; no more than `MAX_ASKED`."""
+    visible = sorted((one for one in seen if one.visible), key=lambda one: (one.ok is True, one.ok is None))
+    return tuple(
+        Asked(
+            cloud=one.cloud,
+            request=one.request,
+            expected=one.expected,
+            got=one.got,
+            detail=one.detail,
+            why=one.why,
+            ok=one.ok,
+        )
+        for one in visible[:MAX_ASKED]
+    )
+
+
+def _seen(item: pytest.Item) -> Sequence[Observation]:
+    evidence: Evidence | None = getattr(item, "funcargs", {}).get("evidence")
+    return evidence.observations if evidence else ()
 
 
 def _function(item: pytest.Item) -> object:

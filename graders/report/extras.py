@@ -8,6 +8,7 @@ from typing import Final
 
 from graders.notebook import Cell, NotebookError, parse
 from graders.untrusted import displayable, one_line
+from graders.verdicts import Asked
 
 MAX_OUTPUT: Final = 4_000
 MAX_NOTEBOOK: Final = 40_000
@@ -21,10 +22,14 @@ class Extras:
     Attributes:
         notes: what intake left out or put back, and what the cage saw, in sentences.
         notebooks: executed notebooks by file name, as they came out of the cage: a learner's bytes, not to be trusted.
+        asked: by id of the check, the visible requests that the judge sent for it, and what came back.
+        seconds: wall time of each step that was taken: `reset`, `cage`, `settle`, `judge`.
     """
 
     notes: tuple[str, ...] = ()
     notebooks: Mapping[str, bytes] = field(default_factory=dict)
+    asked: Mapping[str, tuple[Asked, ...]] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -10,27 +12,49 @@ from rich.text import Text
 
 from environments.labspec import LabSpec
 from graders.report.words import VERDICTS, points
+from graders.untrusted import one_line
 from graders.verdicts import Results, SubmissionResult, score
 
+MAX_ROWS: Final = 30
+MAX_REASON: Final = 300
 _COLOURS: Final = {"good": "green", "bad": "red", "open": "yellow", "held": "magenta"}
 
 
 def summary(spec: LabSpec, results: Results) -> RenderableType:
-    """Learners by tasks, with verdicts in words, and below it what needs a person."""
+    """Learners by tasks, with verdicts in words, and below it what needs a person.
+
+    Of a large batch it shows `MAX_ROWS` learners, those first who need a person, and counts the others.
+    """
+    shown, rest = _chosen(results)
     table = Table(title=f"{spec.title} on {results.provider}", title_justify="left", title_style="bold")
     table.add_column("Learner", overflow="fold")
     table.add_column("Verdict", no_wrap=True)
     for task in spec.tasks:
         table.add_column(f"{task.id}\n/{task.points}", justify="right")
     table.add_column(f"Score\n/{spec.points}", justify="right", style="bold")
-    for submission in results.submissions:
+    for submission in shown:
         table.add_row(*_row(spec, submission))
     reasons = [
-        Text.assemble((submission.learner, "bold"), f": {submission.error}")
-        for submission in results.submissions
+        Text.assemble((submission.learner, "bold"), f": {one_line(submission.error, MAX_REASON)}")
+        for submission in shown
         if submission.error
     ]
-    return Group(table, *reasons)
+    return Group(table, *_others(rest), *reasons)
+
+
+def _chosen(results: Results) -> tuple[Sequence[SubmissionResult], Sequence[SubmissionResult]]:
+    if len(results.submissions) <= MAX_ROWS:
+        return results.submissions, ()
+    ordered = sorted(results.submissions, key=lambda submission: submission.final)
+    return ordered[:MAX_ROWS], ordered[MAX_ROWS:]
+
+
+def _others(rest: Sequence[SubmissionResult]) -> list[Text]:
+    if not rest:
+        return []
+    counts = Counter(submission.verdict for submission in rest)
+    words = ", ".join(f"{counts[verdict]} {word.word}" for verdict, word in VERDICTS.items() if counts[verdict])
+    return [Text(f"and {len(rest)} more: {words}. The report lists them all.")]
 
 
 def _row(spec: LabSpec, submission: SubmissionResult) -> list[Text]:

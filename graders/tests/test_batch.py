@@ -236,6 +236,14 @@ def test_no_hidden_request_is_in_what_people_get_to_read(batch: Batch) -> None:
         assert not secrets & set(re.findall(rb"\b(?:[0-9a-f]{64}|[0-9a-f]{8})\b", data)), path
 
 
+def test_no_credential_is_in_what_people_get_to_read(batch: Batch) -> None:
+    for path in _readable(batch.out):
+        data = path.read_bytes()
+        assert not re.search(rb"\bhv[sbr]\.[A-Za-z0-9_-]{20,}|PRIVATE KEY|\beyJ[A-Za-z0-9_-]{20,}\.eyJ", data), path
+        assert TERM_KEY not in data
+        assert TERM_KEY.hex().encode() not in data
+
+
 def test_no_question_or_answer_of_ours_is_in_what_learners_get(batch: Batch) -> None:
     labs = list(_readable(COURSE / "labs"))
     public = b"".join(path.read_bytes() for path in labs)

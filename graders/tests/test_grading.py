@@ -1,9 +1,10 @@
-"""A fault of ours in the middle of a submission: it is not graded, costs nothing, and the next one has a new footprint."""
+"""A fault of ours in the middle of a submission: it is tried again once, costs nothing, and the next one has a new footprint."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -13,13 +14,15 @@ from environments.errors import CageError, FootprintError
 from graders import grading
 from graders.batch import grade_batch
 from graders.cage import Job, Outcome
-from graders.judge import judge
+from graders.grading import ATTEMPTS
+from graders.judge import Judge, Judgement
 from graders.tests.batches import SPEC, Idle, hand_in, order_of
 from graders.verdicts import Results, SubmissionResult, SubmissionVerdict
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
-WHILE_CAGED = {"a": "kube-apiserver", "b": "vault"}
-WHILE_JUDGED = {"d": "opa", "f": "etcd"}
+WHILE_CAGED = {"a": "kube-apiserver"}
+WHILE_JUDGED = {"d": "opa"}
+ONCE = {"n": "vault", "o": "etcd"}  # while caged, in the first attempt alone
 
 
 class Servers:
@@ -46,11 +49,15 @@ class Sabotaged(Idle):
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
+        self.ran: list[str] = []
 
     def run(self, job: Job) -> Outcome:
         learner = job.files.name
+        self.ran.append(learner)
         if learner in WHILE_CAGED:
             self._servers.kill(WHILE_CAGED[learner])
+        if learner in ONCE and self.ran.count(learner) == 1:
+            self._servers.kill(ONCE[learner])
         if learner == "h":
             raise CageError("no cage today", hint="Wait for a better one.")
         return super().run(job)
@@ -61,22 +68,30 @@ def servers() -> Servers:
     return Servers()
 
 
+@dataclass(frozen=True)
+class Batch:
+    results: Results
+    steps: list[str]
+    folder: Path
+    ran: list[str]
+
+
 @pytest.fixture(scope="module")
-def sabotaged(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> tuple[Results, list[str], Path]:
+def sabotaged(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Batch:
     folder = tmp_path_factory.mktemp("sabotaged")
-    learners = [*WHILE_CAGED, *WHILE_JUDGED, "h", "i", "z"]
-    for learner in learners:
+    for learner in [*WHILE_CAGED, *WHILE_JUDGED, *ONCE, "h", "i", "z"]:
         hand_in(folder / "submitted", learner)
     steps: list[str] = []
+    cage = Sabotaged(servers)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grading, "judge", _saboteur(judge, steps, servers))
-        results = grade_batch(order_of(folder), steps.append, Sabotaged(servers))
-    return results, steps, folder
+        patch.setattr(Judge, "judge", _saboteur(Judge.judge, cage, servers))
+        results = grade_batch(order_of(folder), steps.append, cage)
+    return Batch(results, steps, folder, cage.ran)
 
 
-def _saboteur(real: Callable[..., object], steps: list[str], servers: Servers) -> Callable[..., object]:
-    def judged(*arguments: object) -> object:
-        learner = steps[-1].split()[0]
+def _saboteur(real: Callable[..., Judgement], cage: Sabotaged, servers: Servers) -> Callable[..., Judgement]:
+    def judged(*arguments: object) -> Judgement:
+        learner = cage.ran[-1]
         if learner in WHILE_JUDGED:
             servers.kill(WHILE_JUDGED[learner])
         if learner == "i":
@@ -91,43 +106,48 @@ def of(results: Results, learner: str) -> SubmissionResult:
 
 
 @pytest.mark.parametrize("learner", [*WHILE_CAGED, *WHILE_JUDGED])
-def test_a_server_that_dies_makes_no_grade_good_or_bad(
-    sabotaged: tuple[Results, list[str], Path], learner: str
-) -> None:
-    result = of(sabotaged[0], learner)
+def test_a_server_that_dies_each_time_makes_no_grade_good_or_bad(sabotaged: Batch, learner: str) -> None:
+    result = of(sabotaged.results, learner)
     assert (result.verdict, result.score) == (SubmissionVerdict.NOT_GRADED, None)
     assert (result.error or "").startswith("The footprint failed: ")
     assert "Traceback" not in (result.error or "")
 
 
-def test_the_next_submission_has_a_footprint_that_lives(sabotaged: tuple[Results, list[str], Path]) -> None:
-    results, steps, _ = sabotaged
-    untouched = of(results, "z")
-    assert (untouched.verdict, untouched.score) == (SubmissionVerdict.GRADED, 0)  # nothing was run
-    starts = sum("gcp/kube-apiserver is ready" in step for step in steps)
-    assert starts == 1 + len(WHILE_CAGED) + len(WHILE_JUDGED)
+@pytest.mark.parametrize("learner", ONCE)
+def test_a_server_that_dies_once_costs_time_alone(sabotaged: Batch, learner: str) -> None:
+    result = of(sabotaged.results, learner)
+    assert (result.verdict, result.score) == (SubmissionVerdict.GRADED, 0)  # nothing was run
+    assert sabotaged.ran.count(learner) == ATTEMPTS
+    assert sabotaged.ran.count("z") == 1
 
 
-def test_a_cage_that_fails_costs_nothing_and_keeps_the_footprint(sabotaged: tuple[Results, list[str], Path]) -> None:
-    result = of(sabotaged[0], "h")
+def test_the_next_submission_has_a_footprint_that_lives(sabotaged: Batch) -> None:
+    untouched = of(sabotaged.results, "z")
+    assert (untouched.verdict, untouched.score) == (SubmissionVerdict.GRADED, 0)
+    starts = sum("gcp/kube-apiserver is ready" in step for step in sabotaged.steps)
+    assert starts == 1 + ATTEMPTS * (len(WHILE_CAGED) + len(WHILE_JUDGED)) + len(ONCE)
+
+
+def test_a_cage_that_fails_costs_nothing_and_keeps_the_footprint(sabotaged: Batch) -> None:
+    result = of(sabotaged.results, "h")
     assert (result.verdict, result.error) == (SubmissionVerdict.NOT_GRADED, "The cage failed: no cage today")
 
 
-def test_a_bug_of_ours_costs_its_own_submission_only(sabotaged: tuple[Results, list[str], Path]) -> None:
-    result = of(sabotaged[0], "i")
+def test_a_bug_of_ours_costs_its_own_submission_only(sabotaged: Batch) -> None:
+    result = of(sabotaged.results, "i")
     assert (result.verdict, result.error) == (
         SubmissionVerdict.NOT_GRADED,
         "The grader itself failed (RuntimeError).",
     )
 
 
-def test_nothing_of_all_those_footprints_is_left(sabotaged: tuple[Results, list[str], Path], servers: Servers) -> None:
+def test_nothing_of_all_those_footprints_is_left(sabotaged: Batch, servers: Servers) -> None:
     names = {process.name() for process in servers.running()}
     assert names.isdisjoint({"kube-apiserver", "etcd", "opa", "vault"})
 
 
-def test_only_what_a_fault_of_ours_met_is_tried_again(sabotaged: tuple[Results, list[str], Path]) -> None:
-    _, _, folder = sabotaged
+def test_only_what_a_fault_of_ours_met_is_tried_again(sabotaged: Batch) -> None:
+    folder = sabotaged.folder
     caged: list[str] = []
 
     class Stops(Idle):
@@ -156,7 +176,7 @@ def test_a_footprint_that_cannot_start_ends_the_batch_and_keeps_what_is_graded(
 
     with pytest.raises(FootprintError, match="no memory"):
         grade_batch(order_of(tmp_path), lambda _: None, Breaks())
-    assert sorted(path.stem for path in (tmp_path / "out" / "records").glob("*.json")) == ["a", "b"]
+    assert sorted(path.stem for path in (tmp_path / "out" / "records").glob("*.json")) == ["a"]
     assert len(SPEC.checks) == (tmp_path / "out" / "records" / "a.json").read_text().count('"earned"')
 
 

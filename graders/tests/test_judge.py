@@ -6,14 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from environments.errors import BadInputError
 from environments.labspec import Capability, LabSpec, load_lab
 from environments.probes import Observation, load_probes
 from environments.tests.securing import nowhere
-from graders.judge import judge
+from graders.judge import Judge
 from graders.judge.evidence import CannotJudgeError, Evidence, NotHeldError, describe
 from graders.verdicts import CheckVerdict, Outcome
 
@@ -25,8 +27,11 @@ PROBES = load_probes(COURSE / "labs/zero-trust/probes", visible=True)
 RIGHT, WRONG, UNASKED = True, False, None
 
 
-def judged(spec: LabSpec = SPEC, capabilities: Iterable[Capability] = ALL, **options: object) -> list[CheckVerdict]:
-    return judge(nowhere(role="judge"), spec, PROBES, capabilities, b"seed", **options)  # type: ignore[arg-type]
+def judged(
+    spec: LabSpec = SPEC, capabilities: Iterable[Capability] = ALL, timeout: float = 120.0, python: str = sys.executable
+) -> list[CheckVerdict]:
+    with Judge(python) as judge:
+        return judge.judge(nowhere(role="judge"), spec, PROBES, capabilities, b"seed", timeout).checks
 
 
 def outcomes(verdicts: list[CheckVerdict]) -> set[Outcome]:
@@ -47,8 +52,8 @@ def test_a_capability_that_the_provider_lacks_is_the_reason() -> None:
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0.01}, {"python": "/bin/false"}])
-def test_a_judge_that_ends_early_passes_nothing(options: dict[str, object]) -> None:
-    verdicts = judged(**options)  # type: ignore[arg-type]
+def test_a_judge_that_ends_early_passes_nothing(options: dict[str, Any]) -> None:
+    verdicts = judged(**options)
     assert len(verdicts) == len(SPEC.checks)
     assert outcomes(verdicts) == {Outcome.NOT_GRADED}
     assert all("The judge" in verdict.message for verdict in verdicts)
@@ -68,11 +73,64 @@ def test_a_lab_without_checks_is_an_error() -> None:
         judged(SPEC.model_copy(update={"slug": "unknown"}))
 
 
+def test_judges_of_one_clean_process_know_nothing_of_each_other() -> None:
+    with Judge() as judge:
+        first, second = (
+            judge.judge(nowhere(role="judge"), SPEC, PROBES, capabilities, b"seed") for capabilities in ((), ALL)
+        )
+    assert all("has no" in verdict.message for verdict in first.checks)
+    assert all("could not be asked" in verdict.message for verdict in second.checks)
+
+
+def test_a_judge_after_a_stopped_one_judges() -> None:
+    with Judge() as judge:
+        stopped = judge.judge(nowhere(role="judge"), SPEC, PROBES, ALL, b"seed", timeout=0.01)
+        after = judge.judge(nowhere(role="judge"), SPEC, PROBES, (), b"seed")
+    assert {verdict.message for verdict in stopped.checks} == {"The judge was stopped after 0.01 s."}
+    assert all("has no" in verdict.message for verdict in after.checks)
+
+
+def test_a_killed_clean_process_costs_one_judgement_and_is_replaced() -> None:
+    with Judge() as judge:
+        judge.judge(nowhere(role="judge"), SPEC, PROBES, (), b"seed")
+        for process in _forkers():
+            process.kill()
+        lost = judge.judge(nowhere(role="judge"), SPEC, PROBES, (), b"seed")
+        after = judge.judge(nowhere(role="judge"), SPEC, PROBES, (), b"seed")
+    assert {verdict.message for verdict in lost.checks} == {
+        "The judge gave no verdict on this check (it did not start)."
+    }
+    assert outcomes(lost.checks) == {Outcome.NOT_GRADED}
+    assert all("has no" in verdict.message for verdict in after.checks)
+
+
+def test_a_closed_judge_leaves_no_process() -> None:
+    before = set(_forkers())
+    with Judge() as judge:
+        judge.judge(nowhere(role="judge"), SPEC, PROBES, (), b"seed")
+        mine = set(_forkers()) - before
+        assert mine
+    assert not any(process.is_running() for process in mine)
+
+
+def _forkers() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [process for process in children if "graders.judge.forker" in process.cmdline()]
+
+
+def test_visible_requests_come_back_with_the_verdict_and_hidden_ones_do_not() -> None:
+    hidden = [probe.model_copy(update={"visible": False}) for probe in PROBES[::2]]
+    with Judge() as judge:
+        asked = judge.judge(nowhere(role="judge"), SPEC, [*hidden, *PROBES[1::2]], ALL, b"seed").asked
+    whys = {one.why for some in asked.values() for one in some}
+    assert whys <= {probe.why for probe in PROBES[1::2]}
+    assert whys
+
+
 SECRETS = """
-import json, sys, graders.judge.runner as runner
+import json, graders.judge.runner as runner
 from pathlib import Path
-argv = runner._argv(sys.executable, Path("checks"), Path("/empty"), 9)
-print(json.dumps(argv))
+print(json.dumps(runner._arguments(Path("checks"), Path("/empty"))))
 """
 
 
@@ -138,4 +196,4 @@ def test_a_learner_is_told_what_was_sent_expected_and_got() -> None:
     assert all(
         word in text for word in ("aws", "the request", "refused", "allowed", "the detail", "Because it matters.")
     )
-    assert "5 more" in text
+    assert "8 more" in text

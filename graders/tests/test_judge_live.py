@@ -13,7 +13,7 @@ from environments.labspec import load_lab
 from environments.platform import platform
 from environments.probes import load_probes
 from environments.tests.securing import REGO, Operator, operator_of
-from graders.judge import judge
+from graders.judge import Judge
 from graders.verdicts import CheckVerdict, Outcome
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
@@ -33,7 +33,8 @@ def operator(footprint: Footprint) -> Iterator[Operator]:
 
 def verdicts(footprint: Footprint, seed: bytes = b"this term") -> list[CheckVerdict]:
     assert footprint.settle()["tampered"] == []
-    return judge(footprint.access("judge"), SPEC, VISIBLE + HIDDEN, footprint.capabilities, seed)
+    with Judge() as judge:
+        return judge.judge(footprint.access("judge"), SPEC, VISIBLE + HIDDEN, footprint.capabilities, seed).checks
 
 
 def lost(found: list[CheckVerdict]) -> set[str]:

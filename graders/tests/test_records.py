@@ -20,9 +20,10 @@ from graders.probeset import fingerprint
 from graders.records import Records
 from graders.report import Extras
 from graders.tests.batches import COURSE, SLUG, SPEC, TERM_KEY, Idle, digests, hand_in, order_of
-from graders.verdicts import Outcome, SubmissionResult, SubmissionVerdict, conclude, judged
+from graders.verdicts import Asked, Outcome, SubmissionResult, SubmissionVerdict, conclude, judged
 
 LEARNERS = ("ada", "ben")
+ASKED = Asked(cloud="aws", request="a", expected="b", got="c", detail="d", why="e", ok=None)
 
 
 class Unproven(Idle):
@@ -64,7 +65,10 @@ def records(tmp_path: Path) -> Records:
 
 def kept(records: Records, *outcomes: Outcome) -> Graded:
     graded = Graded(
-        result=result_of("ada", "0" * 64, *outcomes), extras=Extras(notes=("a",), notebooks={"x.ipynb": b"\xff\0"})
+        result=result_of("ada", "0" * 64, *outcomes),
+        extras=Extras(
+            notes=("a",), notebooks={"x.ipynb": b"\xff\0"}, asked={"ZT-1.1": (ASKED,)}, seconds={"cage": 1.5}
+        ),
     )
     records.keep(graded)
     return graded
@@ -72,7 +76,10 @@ def kept(records: Records, *outcomes: Outcome) -> Graded:
 
 @pytest.mark.parametrize("outcome", [Outcome.PASSED, Outcome.FAILED, Outcome.TAMPERED])
 def test_a_record_comes_back_as_it_was_kept(records: Records, outcome: Outcome) -> None:
-    assert kept(records, outcome) == records.find("ada", "0" * 64)
+    graded = kept(records, outcome)
+    assert records.find("ada", "0" * 64) == graded.result
+    assert dict(records.extras({"ada"})) == {"ada": graded.extras}
+    assert dict(records.extras(())) == {}
 
 
 @pytest.mark.parametrize("outcomes", [(Outcome.NOT_GRADED,), (Outcome.PASSED, Outcome.NOT_GRADED)])
@@ -96,7 +103,7 @@ def test_a_record_holds_for_its_learner_submission_and_grader_only(records: Reco
         lambda text: text[: len(text) // 2],
         lambda text: text.replace('"/wA="', '"/wA"'),
         lambda text: text.replace('"passed"', '"failed"', 1),
-        lambda text: text.replace('"earned": 3', '"earned": 300', 1),
+        lambda text: text.replace('"earned":3', '"earned":300', 1),
         lambda text: "[" * 100_000,
     ],
 )
@@ -208,7 +215,7 @@ def test_a_full_disk_keeps_the_old_record(tmp_path: Path) -> None:
         large = Graded(result=graded.result, extras=Extras(notebooks={"x.ipynb": bytes(1 << 20)}))
         with pytest.raises(StorageError, match="No space left"):
             records.keep(large)
-        assert records.find("ada", "0" * 64) == graded
+        assert records.find("ada", "0" * 64) == graded.result
         assert len(list((tmp_path / "disk" / "records").iterdir())) == 1
 
 
