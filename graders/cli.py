@@ -87,12 +87,13 @@ def verify_command(
     lab: Lab,
     provider: Annotated[str, typer.Option(help="Where the clouds run: local.")] = "local",
     only: Annotated[list[str] | None, typer.Option(help="One variant by name; may be given more than once.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Variants graded side by side.")] = 1,
     course: Course = Path(),
     as_json: Json = False,
 ) -> None:
     """Test the graders: reference and alternatives pass, and each broken variant fails exactly the checks it names."""
     with console.progress(f"Verifying {lab}") as step:
-        matrix = verify(course.absolute(), lab, step, provider, only)
+        matrix = verify(course.absolute(), lab, step, provider, only, workers)
     if as_json:
         console.print_json(matrix.as_json())
     else:

@@ -97,7 +97,9 @@ class Matrix:
         return table
 
 
-def verify(course: Path, lab: str, step: Step, provider: str = "local", only: list[str] | None = None) -> Matrix:
+def verify(
+    course: Path, lab: str, step: Step, provider: str = "local", only: list[str] | None = None, workers: int = 1
+) -> Matrix:
     """Grade the reference, every alternative and every broken variant of a lab (or those named `only`) as submissions.
 
     Raises:
@@ -114,14 +116,20 @@ def verify(course: Path, lab: str, step: Step, provider: str = "local", only: li
             )
         variants = [variant for variant in variants if variant.name in only]
     with tempfile.TemporaryDirectory(prefix="mod209-verify-") as folder:
-        results = grade_variants(course, spec, variants, Path(folder), step, provider)
+        results = grade_variants(course, spec, variants, Path(folder), step, provider, workers)
     by_name = {result.learner: result for result in results.submissions}
     rows = tuple(Row(variant=variant, result=by_name[variant.name]) for variant in variants)
     return Matrix(spec=spec, provider=provider, rows=rows, whole=not only)
 
 
 def grade_variants(
-    course: Path, spec: LabSpec, variants: list[Variant], folder: Path, step: Step, provider: str = "local"
+    course: Path,
+    spec: LabSpec,
+    variants: list[Variant],
+    folder: Path,
+    step: Step,
+    provider: str = "local",
+    workers: int = 1,
 ) -> Results:
     """Hand in each variant under its own name below `folder`, and grade them all; results are in `folder/out`."""
     for variant in variants:
@@ -133,6 +141,7 @@ def grade_variants(
         out=folder / "out",
         term_key=TERM_KEY,
         provider=provider,
+        workers=workers,
     )
     return grade_batch(order, step)
 

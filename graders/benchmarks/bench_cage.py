@@ -17,7 +17,7 @@ import nbformat
 from environments.benchmarks.table import Row, compared, main
 from graders.cage import BubblewrapCage, Cage, Job, Limits, Status
 from graders.cage.confined import Program, Start, confine
-from graders.cage.docker_cage import DockerCage
+from graders.cage.docker import DockerCage
 
 _FORMAT: Any = nbformat  # its functions have no types
 CELLS = ["x = 40 + 2", "print(x)"]

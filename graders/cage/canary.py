@@ -23,7 +23,7 @@ from graders.cage.frames import Frame, Kind
 from graders.cage.root import COURSE, ROOT_ONLY, environment
 from graders.cage.watch import Ending
 
-_INSIDE: Final = Path(__file__).with_name("canary_inside.py")
+_INSIDE: Final = Path(__file__).with_name("inside") / "canary.py"
 _LIMITS: Final = Limits(
     memory_bytes=64 * MIB, processes=16, cpu_seconds=20, wall_seconds=20, output_bytes=2 * MIB, file_bytes=8 * MIB
 )

@@ -22,7 +22,7 @@ def cage_named(name: str) -> Cage:
 
 
 def _docker() -> Cage:
-    from graders.cage.docker_cage import DockerCage  # noqa: PLC0415  # only who uses it waits for its client
+    from graders.cage.docker import DockerCage  # noqa: PLC0415  # only who uses it waits for its client
 
     return DockerCage()
 

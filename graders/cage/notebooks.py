@@ -13,7 +13,7 @@ from graders.cage.frames import Kind, printable
 from graders.cage.staging import staged
 from graders.cage.watch import Ending
 
-_INSIDE: Final = Path(__file__).with_name("inside.py")
+_INSIDE: Final = Path(__file__).with_name("inside") / "notebooks.py"
 _ROOT_HINT: Final = "Run it with sudo or in the project's container: without root, a cage has no user of its own."
 
 

@@ -58,6 +58,8 @@ class Relay:
             listener.close()
 
     def _serve(self) -> None:
+        # What becomes of a learner's connections is no news: asyncio would print a traceback for each that is cut off.
+        self._loop.set_exception_handler(lambda _loop, _context: None)
         # The runner cancels what is still connected, and closes the loop.
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._until_stopped())

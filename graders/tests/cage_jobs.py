@@ -18,8 +18,8 @@ import pytest
 from environments.errors import CageError
 from graders.cage import BubblewrapCage, Cage, Limits
 from graders.cage.confined import Confined, Program, Start, confine
-from graders.cage.docker_cage import DockerCage
-from graders.cage.docker_daemon import daemon
+from graders.cage.docker import DockerCage
+from graders.cage.docker.daemon import daemon
 from graders.cage.watch import Ending
 
 _FORMAT: Any = nbformat  # its functions have no types

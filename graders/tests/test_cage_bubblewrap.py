@@ -18,15 +18,15 @@ import pytest
 from environments.errors import CageError
 from graders.cage import (
     BubblewrapCage,
-    bubblewrap,
-    bubblewrap_process,
     canary,
     cgroup,
     interpreter,
     seccomp,
     slots,
 )
-from graders.cage.bubblewrap_arguments import Arguments
+from graders.cage.bubblewrap import cage as bubblewrap
+from graders.cage.bubblewrap import process as bubblewrap_process
+from graders.cage.bubblewrap.arguments import Arguments
 from graders.cage.root import SCRATCH, Layout, layout
 from graders.tests.cage_jobs import QUICK, caged, eventually, needs_root, running
 

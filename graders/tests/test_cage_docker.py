@@ -28,16 +28,16 @@ from graders.cage import (
     Status,
     cage_named,
     canary,
-    docker_container,
-    docker_image,
-    docker_process,
     interpreter,
     slots,
 )
 from graders.cage.confined import Confined, Program
-from graders.cage.docker_cage import DockerCage
-from graders.cage.docker_daemon import LABEL, Daemon, daemon
-from graders.cage.docker_image import packed
+from graders.cage.docker import DockerCage
+from graders.cage.docker import container as docker_container
+from graders.cage.docker import image as docker_image
+from graders.cage.docker import process as docker_process
+from graders.cage.docker.daemon import LABEL, Daemon, daemon
+from graders.cage.docker.image import packed
 from graders.cage.root import Layout, layout
 from graders.tests.cage_jobs import caged, eventually, needs_docker, needs_root, running, submission
 
@@ -192,7 +192,7 @@ def test_daemon_that_is_stopped_or_talks_nonsense_is_our_fault(
         dead.bind(str(tmp_path / "sock"))
         if listens:
             dead.listen()
-            monkeypatch.setattr("graders.cage.docker_daemon._SECONDS", 0.3)
+            monkeypatch.setattr("graders.cage.docker.daemon._SECONDS", 0.3)
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/sock")
         with pytest.raises(CageError, match="could not answer" if listens else "does not answer") as caught:
             DockerCage().prove()
@@ -267,7 +267,7 @@ def _abandoned() -> list[str]:
 
 GRADER = """
 from graders.cage import confined, Limits
-from graders.cage.docker_cage import DockerCage
+from graders.cage.docker.cage import DockerCage
 program = confined.Program(source="import os; os.execvp('sleep', ['sleep', '{token}'])", payload=lambda _: b"",
                            limits=Limits(), packages=False)
 confined.confine(DockerCage().start, program)

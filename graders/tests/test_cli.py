@@ -15,7 +15,7 @@ import typer
 
 from environments import console
 from environments.errors import CageError
-from graders.cage import bubblewrap
+from graders.cage.bubblewrap import cage as bubblewrap
 from graders.cli import add_commands
 from graders.tests.batches import COURSE, SLUG, hand_in
 

@@ -10,11 +10,11 @@ from typing import Final
 
 from graders.cage import interpreter, slots
 from graders.cage.base import Limits
-from graders.cage.docker_daemon import Daemon
+from graders.cage.docker.daemon import Daemon
 from graders.cage.root import Layout, layout
 
 FIRST: Final = Path("/opt/cage/first.py")
-_SOURCE: Final = Path(__file__).with_name("first_inside.py")
+_SOURCE: Final = Path(__file__).parent.with_name("inside") / "first.py"
 _NAME: Final = "mod209-cage"
 _DIGITS: Final = 16
 # Docker mounts these; a root that cannot be written must have the places.

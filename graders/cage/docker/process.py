@@ -16,11 +16,11 @@ from graders.cage import slots
 from graders.cage.base import Status
 from graders.cage.cgroup import Cgroup, Hierarchy, of_process
 from graders.cage.confined import Confined, Program
-from graders.cage.docker_container import configuration
-from graders.cage.docker_daemon import Daemon, daemon
-from graders.cage.docker_image import image
-from graders.cage.docker_streams import Streams, hang_up
-from graders.cage.first_inside import LENGTHS
+from graders.cage.docker.container import configuration
+from graders.cage.docker.daemon import Daemon, daemon
+from graders.cage.docker.image import image
+from graders.cage.docker.streams import Streams, hang_up
+from graders.cage.inside.first import LENGTHS
 from graders.cage.relay import Relay
 from graders.cage.watch import Ending
 
@@ -51,7 +51,7 @@ class _Container:
             raise CageError("the cage was removed while it was in use", hint=_HINT)
 
     def is_over(self) -> bool:
-        """Whether the first process has closed its last output; see `first_inside.py`."""
+        """Whether the first process has closed its last output; see `inside/first.py`."""
         return not os.path.lexists(f"/proc/{self.first}/fd/2")
 
 

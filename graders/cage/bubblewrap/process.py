@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from environments.errors import CageError
 from graders.cage import interpreter, seccomp, slots
 from graders.cage.base import Limits
-from graders.cage.bubblewrap_arguments import PROGRAM, Arguments
+from graders.cage.bubblewrap.arguments import PROGRAM, Arguments
 from graders.cage.cgroup import Hierarchy
 from graders.cage.confined import Confined, Program, Start, rlimits
 from graders.cage.frames import printable

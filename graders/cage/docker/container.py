@@ -9,8 +9,8 @@ from typing import Any, Final
 from graders.cage import interpreter, seccomp
 from graders.cage.base import Limits
 from graders.cage.confined import Program, rlimits
-from graders.cage.docker_daemon import LABEL
-from graders.cage.docker_image import FIRST, every_uid
+from graders.cage.docker.daemon import LABEL
+from graders.cage.docker.image import FIRST, every_uid
 from graders.cage.root import Layout, environment, layout
 from graders.cage.slots import Slot
 
@@ -33,7 +33,7 @@ _MASKED: Final = (
 
 
 def configuration(image: str, slot: Slot, program: Program) -> dict[str, Any]:
-    """A container that waits for its program; see `first_inside.py`."""
+    """A container that waits for its program; see `inside/first.py`."""
     python = interpreter.current()
     root = layout(python, program.limits, every_uid(), program.course)
     command = [python.python, "-I", "-S", FIRST, python.python, *program.flags]

@@ -12,7 +12,7 @@ from typing import Final
 from environments.errors import CageError
 from graders.cage import canary, slots
 from graders.cage.base import Job, Outcome
-from graders.cage.bubblewrap_process import starter
+from graders.cage.bubblewrap.process import starter
 from graders.cage.cgroup import Hierarchy, hierarchy
 from graders.cage.confined import Start
 from graders.cage.notebooks import need_root, run_notebooks

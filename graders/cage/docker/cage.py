@@ -9,8 +9,8 @@ from graders.cage import canary
 from graders.cage.base import Job, Outcome
 from graders.cage.cgroup import Hierarchy, hierarchy
 from graders.cage.confined import Start
-from graders.cage.docker_daemon import daemon
-from graders.cage.docker_process import start
+from graders.cage.docker.daemon import daemon
+from graders.cage.docker.process import start
 from graders.cage.notebooks import need_root, run_notebooks
 
 _START_HINT: Final = "The last words of the container say why; see also the daemon's log."
