@@ -37,13 +37,14 @@ class Baseline:
     ) -> None:
         enter = stack.enter_context
         self._vault = vault
+        self._known: vault_state.Known = {}
         self._planes = planes
         self._operator = {name: enter(plane.as_operator.client(timeout=30.0)) for name, plane in planes.items()}
         self._etcd = {name: enter(plane.etcd.client(timeout=30.0)) for name, plane in planes.items()}
         self._kube = {name: Kube(enter(plane.keeper.client(timeout=30.0))) for name, plane in planes.items()}
         self._opa = {name: enter(agent.keeper.client(timeout=30.0)) for name, agent in opas.items()}
         with ThreadPoolExecutor(1) as pool:
-            document = pool.submit(vault_state.dump, vault)
+            document = pool.submit(vault_state.dump, vault, self._known)
             self._keys = {name: etcd_state.dump(client) for name, client in self._etcd.items()}
             self._modules = {name: opa.modules(client) for name, client in self._opa.items()}
             self._document = document.result()
@@ -131,7 +132,7 @@ class Baseline:
             FootprintError: it is not.
         """
         self._vault = vault
-        now = vault_state.dump(vault)
+        now = vault_state.dump(vault, self._known)
         if left := vault_state.differences(self._document, now, learner_may_change=False):
             raise _not_clean("vault", left)
         return {"digest": vault_state.digest(now), "paths": len(now)}
@@ -164,7 +165,7 @@ class Baseline:
         """A Vault that its own root token cannot enter any more was taken over: nothing else can have done that."""
         try:
             revoked = vault_state.revoke_tokens(self._vault)
-            now = vault_state.dump(self._vault)
+            now = vault_state.dump(self._vault, self._known)
         except httpx.HTTPStatusError as error:
             return 0, [f"vault: the keeper is locked out (status {error.response.status_code})"]
         return revoked, [

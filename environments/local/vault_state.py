@@ -14,6 +14,7 @@ from environments.baseline.vault import JWT_MOUNT, LEARNER_POLICY_PREFIX, jwt_mo
 from environments.platform import platform
 
 Document = dict[str, Any]
+Known = dict[str, tuple[str, Document]]  # path of a secret -> its metadata as text, and what is said of it
 THREADS = 4
 # A policy that may do everything reaches these too, and what is changed in them outlives every token.
 SETTINGS = (
@@ -38,10 +39,11 @@ FOLDERS = (
 KEPT = ("max_versions", "cas_required", "delete_version_after", "custom_metadata")  # how a secret's versions are kept
 
 
-def dump(client: httpx.Client) -> Document:
+def dump(client: httpx.Client, known: Known) -> Document:
     """Everything that matters, path to content: mounts, policies, audit devices, auth configuration, secrets, identities, tokens.
 
-    Secret values appear as SHA-256 only. `client` carries the root token, whose own accessor is left out.
+    Secret values appear as SHA-256 only. `client` carries the root token, whose own accessor is left out. `known` is what
+    earlier dumps have read: a version of a secret never changes, so one whose metadata is the same is not read again.
     """
     with ThreadPoolExecutor(THREADS) as pool:
         document: Document = {path: _mounts(client, path) for path in ("sys/mounts", "sys/auth", "sys/audit")}
@@ -52,7 +54,7 @@ def dump(client: httpx.Client) -> Document:
         document["sys/key-status"] = _data(client, "sys/key-status")["term"]
         document["identity/entity"] = sorted(_list(client, "identity/entity/id"))
         document["auth/token/accessors"] = sorted(set(_list(client, "auth/token/accessors")) - {_own_accessor(client)})
-        document |= _secrets(pool, client)
+        document |= _secrets(pool, client, known)
     return document
 
 
@@ -115,7 +117,7 @@ def _children(pool: ThreadPoolExecutor, client: httpx.Client, folders: list[str]
     return [f"{folder}/{name}" for folder, names in zip(folders, listings, strict=True) for name in names]
 
 
-def _secrets(pool: ThreadPoolExecutor, client: httpx.Client) -> Document:
+def _secrets(pool: ThreadPoolExecutor, client: httpx.Client, known: Known) -> Document:
     """Every secret below kv: version and SHA-256 of its content."""
     folders, leaves = ["kv/metadata/"], []
     while folders:
@@ -123,17 +125,24 @@ def _secrets(pool: ThreadPoolExecutor, client: httpx.Client) -> Document:
         names = [folder + name for folder, children in found for name in children]
         folders = [name for name in names if name.endswith("/")]
         leaves += [name for name in names if not name.endswith("/")]
-    return dict(zip(leaves, pool.map(lambda leaf: _secret(client, leaf), leaves), strict=True))
+    return dict(zip(leaves, pool.map(lambda leaf: _secret(client, leaf, known), leaves), strict=True))
 
 
-def _secret(client: httpx.Client, leaf: str) -> Document:
+def _secret(client: httpx.Client, leaf: str, known: Known) -> Document:
     """What there is to say of a secret but its value and the time it was written."""
+    about = _data(client, leaf) or {}
+    mark = json.dumps(about, sort_keys=True)  # times of all versions to the nanosecond, and what was deleted
+    if known.get(leaf, ("", {}))[0] != mark:
+        known[leaf] = (mark, _read_secret(client, leaf) | {key: about[key] for key in KEPT if key in about})
+    return known[leaf][1]
+
+
+def _read_secret(client: httpx.Client, leaf: str) -> Document:
     answer = client.get(f"/v1/{leaf.replace('kv/metadata/', 'kv/data/', 1)}")
     found = answer.json().get("data") or {}
     about = {key: value for key, value in found.get("metadata", {}).items() if key != "created_time"}
-    kept = {key: value for key, value in (_data(client, leaf) or {}).items() if key in KEPT}
     value = json.dumps(found.get("data"), sort_keys=True)
-    return {"status": answer.status_code, "sha256": hashlib.sha256(value.encode()).hexdigest(), **about, **kept}
+    return {"status": answer.status_code, "sha256": hashlib.sha256(value.encode()).hexdigest(), **about}
 
 
 def _data(client: httpx.Client, path: str) -> Any:

@@ -1,8 +1,9 @@
 """A class of small submissions through us and through nbgrader, with the same work in the same notebooks.
 
 Ours gives each of them a clean footprint, a cage and a judge out of its reach. `nbgrader autograde` runs them one after
-another as its own user on one footprint that all share, and judges nothing: the notebook's self-check is off on both
-sides, since our judge asks the same and more from outside.
+another as its own user on one footprint that all share: once with nothing judged at all, so that both do the same in the
+notebook, and once with the notebook's self-check as its test, which is how nbgrader grades. Our judge asks the same and
+more, from outside.
 
 `python -m graders.benchmarks.bench_batch [--json] [--rounds N]`, as root: N submissions on both sides, and on ours also
 ten, to see whether a submission costs the same in a larger class.
@@ -61,9 +62,10 @@ def measure(rounds: int) -> Iterator[Row]:
         folder.chmod(0o755)
         course = small_course(folder / "course")
         few, many = (_ours(course, folder / str(number), number) for number in (FEW, rounds))
-        peer = _nbgrader(course, folder / "nbgrader", rounds)
-    yield row(f"{rounds} submissions, all in all / nbgrader autograde", "s", many.whole, peer)
-    yield row("submissions a minute, footprints up / nbgrader autograde", "1/min", 60 / many.each, 60 * rounds / peer)
+        peers = {how: _nbgrader(course, folder / how, rounds, how) for how in ("judging nothing", "with its test")}
+    for how, peer in peers.items():
+        yield row(f"{rounds} submissions, all in all / nbgrader {how}", "s", many.whole, peer)
+        yield row(f"submissions a minute, footprints up / nbgrader {how}", "1/min", 60 / many.each, 60 * rounds / peer)
     yield row(f"a submission of {rounds} / of {FEW}", "ms", 1000 * many.each, 1000 * few.each)
     yield row(f"grader's own memory after {rounds} / after {FEW}", "MiB", many.memory / 2**20, few.memory / 2**20)
     for step, values in {"boot": [_boot() for _ in range(BOOTS)], **many.steps}.items():
@@ -88,7 +90,7 @@ def _ours(course: Path, folder: Path, number: int) -> Measured:
     return Measured(whole=whole, each=each, memory=memory[-1], steps=steps)
 
 
-def _nbgrader(course: Path, folder: Path, number: int) -> float:
+def _nbgrader(course: Path, folder: Path, number: int, how: str) -> float:
     """Seconds of `nbgrader autograde` alone; making the assignment and starting the footprint do not count."""
     source = folder / "source" / SLUG
     source.mkdir(parents=True)
@@ -96,22 +98,23 @@ def _nbgrader(course: Path, folder: Path, number: int) -> float:
     learners = _hand_in_all(folder / "submitted", number)
     with temporary(SLUG, derive(learners[0], TERM_KEY)) as footprint:
         write_access(folder / "access.json", footprint.access("operator"))
-        _run_nbgrader(course, folder, "generate_assignment")
-        taken = seconds(lambda: _run_nbgrader(course, folder, "autograde"))
+        _run_nbgrader(course, folder, "generate_assignment", how)
+        taken = seconds(lambda: _run_nbgrader(course, folder, "autograde", how))
     done = list((folder / "autograded").glob(f"*/{SLUG}/{NOTEBOOK}"))
     _check(len(done) == number and all("applied: Rego" in path.read_text() for path in done))
     return taken
 
 
-def _run_nbgrader(course: Path, folder: Path, command: str) -> None:
+def _run_nbgrader(course: Path, folder: Path, command: str, how: str) -> None:
     programs = Path(sys.executable).parent  # nbgrader runs alembic by its name
     environment = {
         ACCESS_VARIABLE: str(folder / "access.json"),
-        NO_SELF_CHECK_VARIABLE: "1",
         "MOD209_COURSE": str(course),
         "PYTHONPATH": str(COURSE),
         "PATH": f"{programs}:{os.environ['PATH']}",
     }
+    if how == "judging nothing":
+        environment[NO_SELF_CHECK_VARIABLE] = "1"
     argv = [sys.executable, "-m", "nbgrader", command, SLUG, "--course-dir", str(folder), "--log-level", "ERROR"]
     subprocess.run(
         [*argv, "--db", f"sqlite:///{folder}/gradebook.db"],
