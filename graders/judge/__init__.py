@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from graders.judge.runner import Judge, Judgement
+from graders.judge.judgement import Judgement
+from graders.judge.runner import Judge
 
 __all__ = ["Judge", "Judgement"]

@@ -1,4 +1,4 @@
-"""Run the judge in a process of its own, and turn what it says into verdicts."""
+"""Run judges in processes of their own, forked from one that has only imported their libraries."""
 
 from __future__ import annotations
 
@@ -10,37 +10,25 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import IO, Final, Self
-
-from pydantic import ValidationError
 
 from environments.access import Access
 from environments.errors import BadInputError
 from environments.labspec import Capability, LabSpec
 from environments.paths import state_dir
 from environments.probes import Probe
-from graders.judge.job import MESSAGE_BYTES, STOP, VERDICTS, Job, Line
-from graders.verdicts import Asked, CheckVerdict, Outcome, judged
+from graders.judge.job import MESSAGE_BYTES, STOP, VERDICTS, Job
+from graders.judge.judgement import Judgement, judgement
 
 CHECKS: Final = Path(__file__).parent.parent / "checks"
 MAX_VERDICT_BYTES: Final = 4 << 20
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """A verdict on every check of the lab, and by check the visible requests that it rests on."""
-
-    checks: list[CheckVerdict]
-    asked: Mapping[str, tuple[Asked, ...]]
 
 
 class Judge:
@@ -153,14 +141,6 @@ def _empty_folder() -> Path:
     return folder
 
 
-def judgement(spec: LabSpec, said: bytes, ending: str) -> Judgement:
-    """What a judge said, taken at its word as far as it is clear; `ending` is the reason where a verdict is missing."""
-    lines = _lines(said)
-    return Judgement(
-        checks=_verdicts(spec, lines, ending), asked={line.check: line.asked for line in lines if line.asked}
-    )
-
-
 def _await(channel: socket.socket, timeout: float) -> int | None:
     """The judge's exit code; None if it was stopped because its time was up."""
     stopped = False
@@ -235,29 +215,3 @@ def _listen(reader: int, said: bytearray) -> None:
         said += stream.read(MAX_VERDICT_BYTES)
         while stream.read(1 << 16):  # too much: keep the writer from blocking, keep nothing
             pass
-
-
-def _lines(said: bytes) -> list[Line]:
-    found = []
-    for raw in said.splitlines():
-        try:
-            found.append(Line.model_validate_json(raw))
-        except ValidationError:
-            log.error("the judge said something that is no verdict")
-    return found
-
-
-def _verdicts(spec: LabSpec, lines: Sequence[Line], ending: str) -> list[CheckVerdict]:
-    by_check = {line.check: line for line in lines}
-    counts = Counter(line.check for line in lines)
-    verdicts = []
-    for check in spec.checks:
-        line = by_check.get(check.id)
-        if line is None:
-            verdicts.append(judged(spec, check.id, Outcome.NOT_GRADED, ending))
-        elif counts[check.id] > 1:
-            reason = "The judge gave more than one verdict on this check."
-            verdicts.append(judged(spec, check.id, Outcome.NOT_GRADED, reason))
-        else:
-            verdicts.append(judged(spec, check.id, line.outcome, line.message, line.seconds))
-    return verdicts

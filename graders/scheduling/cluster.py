@@ -37,6 +37,9 @@ HERE: Final = {
     "distributed.worker.memory.target": False,
     "distributed.admin.tick.limit": "1h",  # checks that wait for servers are no reason for a warning
     "distributed.comm.timeouts.connect": f"{CONNECT_SECONDS}s",
+    # Dask opens ports for pages about itself, without certificates; nothing is to be read there.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
 }
 
 
@@ -130,7 +133,7 @@ def _started(workers: int, scratch: Path) -> Iterator[Client]:
             protocol="tls",
             security=Security.temporary(),
             resources={FOOTPRINT: 1},
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             memory_limit=None,
             silence_logs=logging.CRITICAL,
             local_directory=str(scratch),

@@ -17,8 +17,8 @@ from environments.probes import Observation
 from graders.grading import Graded
 from graders.judge.evidence import CannotJudgeError, Evidence, NotHeldError
 from graders.judge.job import Line
+from graders.judge.judgement import judgement
 from graders.judge.plugin import asked, reason
-from graders.judge.runner import judgement
 from graders.records import Records
 from graders.report import Extras, summary, write_report
 from graders.verdicts import Results, conclude, write_results

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from distributed import Security
@@ -250,6 +251,21 @@ def test_a_cluster_without_a_footprint_or_with_other_certificates_is_refused(cou
         stranger = scheduler_at(found.address, write_certificates(tmp_path / "stranger"))
         with pytest.raises(BadInputError, match="does not answer to these certificates"):
             grade_batch(order_of(course, tmp_path, scheduler=stranger), lambda _: None)
+
+
+@pytest.mark.slow
+def test_nobody_without_a_certificate_learns_anything_of_our_workers(tmp_path: Path) -> None:
+    with cluster._started(1, tmp_path) as client:
+        about = client.scheduler_info(n_workers=-1)
+        workers = about["workers"].values()
+        ports = [about["services"]["dashboard"], *(worker["services"]["dashboard"] for worker in workers)]
+        pages = ("info/main/workers.html", "json/counts.json", "metrics", "health")
+        for page in pages:
+            for port in ports:
+                assert httpx.get(f"http://127.0.0.1:{port}/{page}").status_code == httpx.codes.NOT_FOUND
+        addresses = [about["address"], *about["workers"]]
+    assert len(ports) == 2
+    assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
 
 
 def test_a_scheduler_without_tls_is_refused(tmp_path: Path) -> None:
