@@ -56,7 +56,7 @@ class Baseline:
         self._admit_operators(admitted=True)
         for name, cloud in params.clouds.items():
             opa.put_facts(self._opa[name], name, cloud)
-            _insist(self._kube[name], objects.facts(name, cloud))
+            _insist(name, self._kube[name], objects.facts(name, cloud))
         self._armed = {name: etcd_state.dump(client) for name, client in self._etcd.items()}
         self._sizes = {name: etcd_state.size(client) for name, client in self._etcd.items()}
 
@@ -178,15 +178,22 @@ def timed(report: dict[str, Any], began: float) -> dict[str, Any]:
     return {"seconds": round(time.monotonic() - began, 4), **report}
 
 
-def _insist(kube: Kube, item: objects.Object) -> None:
-    """Apply an object that a policy which is gone may still refuse: API servers forget one a second or so later."""
+def _insist(name: str, kube: Kube, item: objects.Object) -> None:
+    """Apply an object that a policy which is gone may still refuse: API servers forget one a second or so later.
+
+    Raises:
+        FootprintError: it is refused for longer, by a policy that is still there.
+    """
     deadline = time.monotonic() + HEED_SECONDS
     while True:
         try:
             kube.apply(item)
         except httpx.HTTPStatusError:
             if time.monotonic() > deadline:
-                raise
+                raise FootprintError(
+                    f"A policy on {name} refuses even the platform's own facts.",
+                    hint="Reset it too: mod209 reset LAB --only admission, or all with mod209 reset LAB.",
+                ) from None
             time.sleep(0.05)
         else:
             return

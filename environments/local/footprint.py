@@ -195,9 +195,9 @@ class LocalFootprint:
         self._set_up_vault()
 
     def _arm(self) -> None:
-        self._baseline.arm(self.params)
         self._audited = vault_audit.length(self._vault.audit_log)
         write_access(self.directory / "operator.json", self.access("operator"))
+        self._baseline.arm(self.params)  # last: a policy of the learner's own can stop it, and they need the new access
 
 
 def _server(child: Child) -> dict[str, Any]:
