@@ -27,7 +27,7 @@ from graders.cage import (
 from graders.cage.bubblewrap import cage as bubblewrap
 from graders.cage.bubblewrap import process as bubblewrap_process
 from graders.cage.bubblewrap.arguments import Arguments
-from graders.cage.root import SCRATCH, Layout, layout
+from graders.cage.root import Layout, layout
 from graders.tests.cage_jobs import QUICK, caged, eventually, needs_root, running
 
 
@@ -58,9 +58,9 @@ def _with_project(*arguments: Any) -> Layout:
     project = Path(__file__).resolve().parents[2]
     made = layout(*arguments)
     # The cage's /tmp is a link, which nothing can be mounted below; a checkout may well be there.
-    place = Path(SCRATCH, project.relative_to("/tmp")) if project.is_relative_to("/tmp") else project
-    folders = (*made.folders, *reversed(place.parents[:-1]))
-    return replace(made, folders=folders, shown=made.shown | {place: project})
+    links = {path: target for path, target in made.links.items() if not project.is_relative_to(path)}
+    folders = (*made.folders, *reversed(project.parents[:-1]))
+    return replace(made, folders=folders, links=links, shown=made.shown | {project: project})
 
 
 def _readable_by_all(made: Arguments, inside: Path, text: str, _mode: str) -> None:
