@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from environments.probes.observation import Observation
 
-SHOWN: Final = 1  # failing requests quoted in a verdict's message; the learner's page shows more, and in a better form
+REASONS: Final = 4  # why requests could not be asked, at most; they are mostly the same
 Decision = Literal["allowed", "refused", "bounded"]
 
 
@@ -55,26 +55,25 @@ def decision_of(seen: Observation) -> Decision:
 
 
 def describe(wrong: Iterable[Observation]) -> str:
-    """What was wrong, for a learner: visible requests in full, of hidden ones only on which clouds."""
+    """What was wrong, for a learner: how many requests that the self-check shows too, and on which clouds any.
+
+    What was sent, expected and came back of the former is on the learner's page; of hidden ones nothing is told.
+    """
     failing = list(wrong)
-    visible = [seen for seen in failing if seen.visible]
-    hidden = sorted({seen.cloud for seen in failing if not seen.visible})
-    lines = [_line(seen) for seen in visible[:SHOWN]]
-    if len(visible) > SHOWN:
-        lines.append(f"… and {len(visible) - SHOWN} more that the self-check shows too.")
+    visible, hidden = ([seen for seen in failing if seen.visible is shown] for shown in (True, False))
+    lines = []
+    if visible:
+        count = f"{len(visible)} requests" if len(visible) > 1 else "One request"
+        lines.append(f"{count} that the self-check shows too: not answered as must be on {_clouds(visible)}.")
     if hidden:
-        lines.append(
-            f"Requests that the self-check does not show were not answered as they must be on {', '.join(hidden)}."
-        )
+        lines.append(f"Requests that the self-check does not show: not answered as must be on {_clouds(hidden)}.")
     return "\n".join(lines)
 
 
-def _line(seen: Observation) -> str:
-    detail = f" ({seen.detail})" if seen.detail else ""
-    return f"On {seen.cloud}: {seen.request}. Expected: {seen.expected}. Got: {seen.got}{detail}. {seen.why}"
+def _clouds(seen: Iterable[Observation]) -> str:
+    return ", ".join(sorted({one.cloud for one in seen}))
 
 
 def _gaps(unasked: Sequence[Observation]) -> str:
-    clouds = ", ".join(sorted({seen.cloud for seen in unasked}))
     reasons = sorted({seen.detail for seen in unasked if seen.visible})
-    return " ".join([f"{len(unasked)} requests could not be asked on {clouds}.", *reasons[:SHOWN]])
+    return " ".join([f"{len(unasked)} requests could not be asked on {_clouds(unasked)}.", *reasons[:REASONS]])

@@ -121,7 +121,9 @@ def _function(item: pytest.Item) -> object:
 
 
 def _advice(item: pytest.Item) -> str:
-    return inspect.getdoc(_function(item)) or ""
+    """The check's docstring, a line a paragraph: where its lines break is the source's business."""
+    paragraphs = (inspect.getdoc(_function(item)) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def _say(descriptor: int, line: Line) -> None:

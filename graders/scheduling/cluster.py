@@ -70,6 +70,7 @@ def side_by_side(
             pace.tell(f"starting {where} workers")
             client = stack.enter_context(_started(min(where, len(tasks)), scratch))
         name = stack.enter_context(_rooms(client, posting, bound=not isinstance(where, Scheduler)))
+        pace.tell(f"{_workers(client)} workers are ready for {len(tasks)} submissions")
         pace.begin()
         yield from _grade(client, name, spec, tasks, pace)
 

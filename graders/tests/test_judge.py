@@ -17,6 +17,7 @@ from environments.probes import Observation, load_probes
 from environments.tests.securing import nowhere
 from graders.judge import Judge
 from graders.judge.evidence import CannotJudgeError, Evidence, NotHeldError, describe
+from graders.judge.plugin import asked
 from graders.verdicts import CheckVerdict, Outcome
 
 COURSE = Path(__file__).parents[2]
@@ -192,8 +193,15 @@ def test_a_learner_is_told_of_hidden_requests_only_on_which_cloud() -> None:
 
 
 def test_a_learner_is_told_what_was_sent_expected_and_got() -> None:
-    text = describe([seen(WRONG)] * 9)
-    assert all(
-        word in text for word in ("aws", "the request", "refused", "allowed", "the detail", "Because it matters.")
+    assert describe([seen(WRONG)] * 9) == ("9 requests that the self-check shows too: not answered as must be on aws.")
+    told, passed = asked([seen(RIGHT), seen(WRONG), seen(WRONG, visible=False)])
+    assert (told.cloud, told.request, told.expected, told.got, told.detail, told.why, told.ok) == (
+        "aws",
+        "the request",
+        "refused",
+        "allowed",
+        "the detail",
+        "Because it matters.",
+        False,
     )
-    assert "8 more" in text
+    assert passed.ok is True
