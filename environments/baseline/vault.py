@@ -16,8 +16,7 @@ JUDGE_POLICY = "mod209-judge"
 LEARNER_POLICY_PREFIX = "ml-"
 OPERATOR_TTL = "12h"
 JUDGE_TTL = "30m"
-# Every login gives a token that can be revoked, whatever its role says: batch tokens cannot.
-JWT_MOUNT = {"type": "jwt", "config": {"token_type": "service"}}
+JWT_MOUNT = {"type": "jwt"}
 
 
 def set_up(client: httpx.Client, audit_log: str, values: Mapping[str, str]) -> None:

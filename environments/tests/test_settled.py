@@ -142,7 +142,6 @@ def works(operator: Operator, token: str) -> bool:
 LOGINS = [
     {},
     {"token_period": "768h", "token_ttl": "768h", "token_max_ttl": "0"},
-    {"token_type": "batch"},
     {"token_num_uses": 0, "token_explicit_max_ttl": "768h"},
 ]
 
@@ -159,6 +158,18 @@ def test_workload_logins_are_revoked_whatever_their_role_says(
     assert report["tampered"] == []
     assert not works(operator, auth["client_token"])
     assert not works(operator, operator.access.vault.token)
+
+
+def test_a_batch_token_of_a_login_is_no_tampering_and_ends_with_the_learners_policies(
+    operator: Operator, footprint: Footprint
+) -> None:
+    operator.trust_issuer(CLOUD)
+    auth = log_in(operator, token_type="batch", token_ttl="20m")
+    assert auth["token_type"] == "batch"
+    assert works(operator, auth["client_token"])
+    assert footprint.settle()["tampered"] == []
+    assert not footprint.reset()["vault"]["renewed"]
+    assert not works(operator, auth["client_token"])
 
 
 MADE = [
