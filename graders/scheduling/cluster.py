@@ -100,8 +100,8 @@ def _grade(client: Client, name: str, spec: LabSpec, tasks: Sequence[Task], pace
         task = running.pop(future.key)
         graded = _outcome(future, spec, task)
         done.update(post(1))
-        pace.counted(task.learner)
         yield graded
+        pace.counted(task.learner)  # only now it is kept, too
 
 
 def _outcome(future: Future[str], spec: LabSpec, task: Task) -> Graded:
