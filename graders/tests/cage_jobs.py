@@ -178,3 +178,11 @@ def caged(
         source=PRELUDE + script, payload=lambda _uid: payload, limits=limits, ports=tuple(ports), packages=False
     )
     return confine(start or BubblewrapCage().start, program, seen)
+
+
+def proof_names(cage: Cage, told: str) -> None:
+    """A weakened cage's proof fails, and names what got through."""
+    with pytest.raises(CageError, match=told) as caught:
+        cage.prove()
+    assert caught.value.hint
+    assert "granted port" not in caught.value.message  # that is, the canary itself was well

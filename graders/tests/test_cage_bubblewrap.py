@@ -28,7 +28,7 @@ from graders.cage.bubblewrap import cage as bubblewrap
 from graders.cage.bubblewrap import process as bubblewrap_process
 from graders.cage.bubblewrap.arguments import Arguments
 from graders.cage.root import Layout, layout
-from graders.tests.cage_jobs import QUICK, caged, eventually, needs_root, running
+from graders.tests.cage_jobs import QUICK, caged, eventually, needs_root, proof_names, running
 
 
 @needs_root
@@ -108,10 +108,7 @@ WEAKENED: dict[str, tuple[object, str, object, str]] = {
 def test_canary_names_what_gets_through(weakness: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name, replacement, told = WEAKENED[weakness]
     monkeypatch.setattr(owner, name, replacement)
-    with pytest.raises(CageError, match=told) as caught:
-        BubblewrapCage().prove()
-    assert caught.value.hint
-    assert "granted port" not in caught.value.message  # that is, the canary itself was well
+    proof_names(BubblewrapCage(), told)
 
 
 @needs_root

@@ -39,7 +39,7 @@ from graders.cage.docker import process as docker_process
 from graders.cage.docker.daemon import LABEL, Daemon, daemon
 from graders.cage.docker.image import packed
 from graders.cage.root import Layout, layout
-from graders.tests.cage_jobs import caged, eventually, needs_docker, needs_root, running, submission
+from graders.tests.cage_jobs import caged, eventually, needs_docker, needs_root, proof_names, running, submission
 
 ENGINE = docker_container
 ISOLATION, LIMITS, SIGHTS, CONFIGURATION = ENGINE._isolation, ENGINE._limits, ENGINE._sights, ENGINE.configuration
@@ -106,10 +106,7 @@ WEAKENED: dict[str, tuple[object, str, object, str]] = {
 def test_canary_names_what_gets_through(weakness: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, name, replacement, told = WEAKENED[weakness]
     monkeypatch.setattr(owner, name, replacement)
-    with pytest.raises(CageError, match=told) as caught:
-        DockerCage().prove()
-    assert caught.value.hint
-    assert "granted port" not in caught.value.message  # that is, the canary itself was well
+    proof_names(DockerCage(), told)
 
 
 @needs_root
