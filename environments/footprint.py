@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from environments.errors import BadInputError, FootprintError, StorageError
 from environments.labspec import SLUG, Capability
 from environments.params import LearnerParams, practice
 from environments.paths import state_dir
+from environments.scratch import scratch
 from environments.supervisor import protocol
 from environments.supervisor.process import tail
 from environments.toolchain import Event, Stage, resolve, words
@@ -168,8 +168,8 @@ def temporary(lab: str, params: LearnerParams | None = None, progress: Progress 
     """A footprint of one's own that lasts as long as the context, and ends with this process at the latest."""
     home = state_dir() / TEMPORARY
     _sweep(home)
-    with tempfile.TemporaryDirectory(dir=home) as folder:
-        footprint = start(lab, directory=Path(folder) / lab, params=params, progress=progress, bound=True)
+    with scratch("footprint", home) as folder:
+        footprint = start(lab, directory=folder / lab, params=params, progress=progress, bound=True)
         try:
             yield footprint
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from environments.errors import BadInputError
 from environments.labspec import LabSpec, load_lab
+from environments.scratch import scratch
 from graders.batch import Order, Step, grade_batch
 from graders.variants import Variant, load_variants, write_submission
 from graders.verdicts import Outcome, Results, SubmissionResult, SubmissionVerdict
@@ -115,8 +115,8 @@ def verify(
                 f"{lab} has no variant {', '.join(unknown)}.", hint="Run verify without --only to see all."
             )
         variants = [variant for variant in variants if variant.name in only]
-    with tempfile.TemporaryDirectory(prefix="mod209-verify-") as folder:
-        results = grade_variants(course, spec, variants, Path(folder), step, provider, workers)
+    with scratch("verify") as folder:
+        results = grade_variants(course, spec, variants, folder, step, provider, workers)
     by_name = {result.learner: result for result in results.submissions}
     rows = tuple(Row(variant=variant, result=by_name[variant.name]) for variant in variants)
     return Matrix(spec=spec, provider=provider, rows=rows, whole=not only)

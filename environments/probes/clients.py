@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ssl
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +12,7 @@ import httpx
 
 from environments.access import Access, CloudAccess, Identity
 from environments.probes.observation import UnreachableError, brief
+from environments.scratch import scratch
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # longer than any webhook may take to answer
 LIMITS = httpx.Limits(max_connections=8, max_keepalive_connections=8)
@@ -156,8 +155,8 @@ def json_of(answer: httpx.Response) -> dict[str, Any]:
 def _kube_context(cloud: CloudAccess) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=cloud.ca)
     # ssl reads a certificate's key from a file only; the folder is ours alone, and gone at once.
-    with tempfile.TemporaryDirectory(prefix="mod209-") as folder:
-        pem = Path(folder, "client.pem")
+    with scratch("client") as folder:
+        pem = folder / "client.pem"
         pem.touch(mode=0o600)
         pem.write_text(f"{cloud.cert.rstrip()}\n{cloud.key}")
         context.load_cert_chain(pem)

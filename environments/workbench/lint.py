@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import tempfile
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from environments.baseline.objects import HERE as BASELINE
+from environments.scratch import scratch
 
 PACKAGE = ("mod209", "admission")
 ASKER = BASELINE / "system.rego"
@@ -72,9 +72,9 @@ class Linter:
         return json.dumps(current)
 
     def _rego(self, files: dict[str, str]) -> list[Problem]:
-        with tempfile.TemporaryDirectory(prefix="mod209-lint-") as folder:
-            names = _write(Path(folder), files)
-            capabilities = Path(folder) / "capabilities.json"
+        with scratch("lint") as folder:
+            names = _write(folder, files)
+            capabilities = folder / "capabilities.json"
             capabilities.write_text(self._capabilities)
             # Checked together with what asks for `deny`, so that a `deny` of the wrong shape is found here.
             argv = [str(self._opa), "check", "--format=json", f"--capabilities={capabilities}", str(ASKER), *names]
@@ -95,8 +95,8 @@ class Linter:
         ]
 
     def _hcl(self, name: str, text: str) -> list[Problem]:
-        with tempfile.TemporaryDirectory(prefix="mod209-lint-") as folder:
-            file = Path(folder) / "policy.hcl"
+        with scratch("lint") as folder:
+            file = folder / "policy.hcl"
             file.write_text(text)
             done = self._run([str(self._vault), "policy", "fmt", str(file)])
         if done.returncode == 0:

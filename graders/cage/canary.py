@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 import environments
 from environments.errors import CageError
+from environments.scratch import scratch
 from graders.cage import interpreter, seccomp
 from graders.cage.base import MIB, Limits, Status
 from graders.cage.confined import Confined, Program, Start, confine
@@ -80,8 +80,8 @@ def prove(start: Start) -> None:
         CageError: Something got through, or could not be tried; the message names it.
     """
     seen = _Seen()
-    with tempfile.TemporaryDirectory() as folder, _servers() as targets:
-        secret = Path(folder, "secret")
+    with scratch("canary") as folder, _servers() as targets:
+        secret = folder / "secret"
         secret.write_text("not for learners")
         program = Program(
             source=_INSIDE.read_text(encoding="utf-8"),
