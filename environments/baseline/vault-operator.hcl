@@ -21,3 +21,23 @@ path "sys/policy/ml-*" { capabilities = ["read", "create", "update", "delete"] }
 
 # Names of secrets, never their values.
 path "kv/metadata/*" { capabilities = ["read", "list"] }
+
+# Who may have which certificate, and which are worth nothing any more; never the roots themselves.
+path "pki-aws/roles" { capabilities = ["list"] }
+path "pki-aws/roles/*" { capabilities = ["read", "create", "update", "delete"] }
+path "pki-aws/certs" { capabilities = ["list"] }
+path "pki-aws/certs/revoked" { capabilities = ["list"] }
+path "pki-aws/cert/*" { capabilities = ["read"] }
+path "pki-aws/revoke" { capabilities = ["update"] }
+path "pki-azure/roles" { capabilities = ["list"] }
+path "pki-azure/roles/*" { capabilities = ["read", "create", "update", "delete"] }
+path "pki-azure/certs" { capabilities = ["list"] }
+path "pki-azure/certs/revoked" { capabilities = ["list"] }
+path "pki-azure/cert/*" { capabilities = ["read"] }
+path "pki-azure/revoke" { capabilities = ["update"] }
+path "pki-gcp/roles" { capabilities = ["list"] }
+path "pki-gcp/roles/*" { capabilities = ["read", "create", "update", "delete"] }
+path "pki-gcp/certs" { capabilities = ["list"] }
+path "pki-gcp/certs/revoked" { capabilities = ["list"] }
+path "pki-gcp/cert/*" { capabilities = ["read"] }
+path "pki-gcp/revoke" { capabilities = ["update"] }

@@ -5,10 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import httpx
 
+from environments.baseline import pki
 from environments.baseline.objects import HERE
+from environments.pki import Authority
 from environments.platform import platform
 
 OPERATOR_POLICY = "mod209-operator"
@@ -19,17 +22,29 @@ JUDGE_TTL = "30m"
 JWT_MOUNT = {"type": "jwt"}
 
 
-def set_up(client: httpx.Client, audit_log: str, values: Mapping[str, str]) -> None:
-    """Bring a new Vault to the baseline.
+@dataclass(frozen=True, kw_only=True)
+class Seeds:
+    """What is drawn once for a footprint, so that every reset brings the same back: secrets by path, and each cloud's root."""
 
-    `client` carries the root token; `audit_log` is a path on Vault's machine; `values` are the secrets, by path.
-    """
+    secrets: Mapping[str, str]
+    authorities: Mapping[str, Authority]
+
+
+def draw() -> Seeds:
+    """New random values for everything."""
+    return Seeds(secrets={path: secrets.token_hex(16) for path in secret_paths()}, authorities=pki.authorities())
+
+
+def set_up(client: httpx.Client, audit_log: str, seeds: Seeds) -> None:
+    """Bring a new Vault to the baseline. `client` carries the root token; `audit_log` is a path on Vault's machine."""
     _put(client, "sys/audit/file", {"type": "file", "options": {"file_path": audit_log, "mode": "0600"}})
     for name, file in ((OPERATOR_POLICY, "vault-operator.hcl"), (JUDGE_POLICY, "vault-judge.hcl")):
         _put(client, f"sys/policies/acl/{name}", {"policy": (HERE / file).read_text()})
     _put(client, "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
     for cloud in platform().clouds:
         _put(client, f"sys/auth/{jwt_mount(cloud)}", JWT_MOUNT)
+        pki.set_up(client, cloud, seeds.authorities[cloud])
+    values = seeds.secrets
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda path: _put(client, f"kv/data/{path}", {"data": {"value": values[path]}}), values))
 
@@ -37,11 +52,6 @@ def set_up(client: httpx.Client, audit_log: str, values: Mapping[str, str]) -> N
 def jwt_mount(cloud: str) -> str:
     """Name of the auth mount for workloads of `cloud`."""
     return f"jwt-{cloud}"
-
-
-def secret_values() -> dict[str, str]:
-    """A new random value for every secret, by path."""
-    return {path: secrets.token_hex(16) for path in secret_paths()}
 
 
 def secret_paths() -> Iterator[str]:

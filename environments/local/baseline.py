@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from environments.baseline import objects
+from environments.baseline.vault import Seeds
 from environments.errors import FootprintError
 from environments.local import etcd_state, opa, vault_state
 from environments.local.bootstrap import Kube, wait_caught_up
@@ -33,10 +34,16 @@ class Baseline:
     """State of three clouds, their OPAs and Vault as it was when this object was made. `vault` carries the root token."""
 
     def __init__(
-        self, planes: Mapping[str, ControlPlane], opas: Mapping[str, Opa], vault: httpx.Client, stack: ExitStack
+        self,
+        planes: Mapping[str, ControlPlane],
+        opas: Mapping[str, Opa],
+        vault: httpx.Client,
+        seeds: Seeds,
+        stack: ExitStack,
     ) -> None:
         enter = stack.enter_context
         self._vault = vault
+        self._seeds = seeds
         self._known: vault_state.Known = {}
         self._planes = planes
         self._operator = {name: enter(plane.as_operator.client(timeout=30.0)) for name, plane in planes.items()}
@@ -140,7 +147,7 @@ class Baseline:
     def _reset_vault(self) -> dict[str, Any] | None:
         """Undo a learner's usual work. What is not clean then was taken over, or does not answer."""
         try:
-            vault_state.undo(self._vault)
+            vault_state.undo(self._vault, self._seeds)
             return self.adopt_vault(self._vault)
         except (httpx.HTTPError, FootprintError):
             return None

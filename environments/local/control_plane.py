@@ -13,7 +13,7 @@ import httpx
 
 from environments.baseline.objects import HERE as BASELINE
 from environments.baseline.people import JUDGE, OPERATOR
-from environments.local.pki import Authority, Pair, signing_key
+from environments.pki import Authority, Pair, signing_key
 from environments.platform import JUDGES_GROUP, OPERATORS_GROUP
 from environments.supervisor.process import Command
 

@@ -17,8 +17,8 @@ from environments.baseline import vault as baseline_vault
 from environments.local import control_plane, opa, vault, vault_audit
 from environments.local.baseline import Baseline, timed
 from environments.local.bootstrap import Kube
-from environments.local.pki import Authority
 from environments.params import LearnerParams
+from environments.pki import Authority
 from environments.platform import platform
 from environments.supervisor.ports import Ports
 from environments.supervisor.process import Child, Command, wait_ready
@@ -41,7 +41,7 @@ class LocalFootprint:
         self._ports = Ports()
         self._children: list[Child] = []
         self._clients = ExitStack()
-        self._secrets = baseline_vault.secret_values()
+        self._seeds = baseline_vault.draw()
         self._newcomers = people.draw()
         self._plan()
 
@@ -68,7 +68,7 @@ class LocalFootprint:
         (self.directory / "logs").mkdir(exist_ok=True)
         try:
             self._boot(progress)
-            self._baseline = Baseline(self._planes, self._opas, self._vault_client, self._clients)
+            self._baseline = Baseline(self._planes, self._opas, self._vault_client, self._seeds, self._clients)
             self._arm()
         except BaseException:
             self.stop()
@@ -184,7 +184,7 @@ class LocalFootprint:
         client = self._vault.endpoint.client(timeout=30.0)
         self._vault_client: httpx.Client = self._clients.enter_context(client)
         client.headers["X-Vault-Token"] = vault.unseal_new(client)
-        baseline_vault.set_up(client, str(self._vault.audit_log), self._secrets)
+        baseline_vault.set_up(client, str(self._vault.audit_log), self._seeds)
 
     def _renew_vault(self) -> None:
         """Put a new Vault in the place of one that was taken over; its audit log goes on."""

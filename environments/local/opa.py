@@ -11,8 +11,8 @@ import httpx
 
 from environments.baseline.objects import HERE as BASELINE
 from environments.local.control_plane import Endpoint
-from environments.local.pki import Authority, Pair
 from environments.params import CloudParams
+from environments.pki import Authority, Pair
 from environments.supervisor.process import Command
 
 LEARNER_PREFIX = "learner/"

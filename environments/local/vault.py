@@ -11,7 +11,7 @@ import httpx
 
 from environments.errors import FootprintError
 from environments.local.control_plane import Endpoint
-from environments.local.pki import Authority
+from environments.pki import Authority
 from environments.supervisor.process import Command
 
 # Health answers of a Vault that runs: ready, standby, not initialised yet, sealed.

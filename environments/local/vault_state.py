@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx
 
-from environments.baseline.vault import JWT_MOUNT, LEARNER_POLICY_PREFIX, jwt_mount
+from environments.baseline import pki
+from environments.baseline.pki import pki_mount
+from environments.baseline.vault import JWT_MOUNT, LEARNER_POLICY_PREFIX, Seeds, jwt_mount
 from environments.platform import platform
 
 Document = dict[str, Any]
@@ -36,6 +38,14 @@ FOLDERS = (
     "identity/mfa/login-enforcement",
     *(f"identity/oidc/{kind}" for kind in ("key", "role", "client", "assignment", "provider", "scope")),
 )
+PKI_SETTINGS = (
+    "config/urls",
+    "config/crl",
+    "config/cluster",
+    "config/acme",
+    "config/auto-tidy",
+)
+PKI_LISTS = ("certs", "certs/revoked")
 KEPT = ("max_versions", "cas_required", "delete_version_after", "custom_metadata")  # how a secret's versions are kept
 
 
@@ -49,8 +59,15 @@ def dump(client: httpx.Client, known: Known) -> Document:
         document: Document = {path: _mounts(client, path) for path in ("sys/mounts", "sys/auth", "sys/audit")}
         mounts = [jwt_mount(cloud) for cloud in platform().clouds]
         paths = [f"auth/{mount}/config" for mount in mounts] + list(SETTINGS)
-        paths += _children(pool, client, [*(f"auth/{mount}/role" for mount in mounts), *FOLDERS])
+        engines = [pki_mount(cloud) for cloud in platform().clouds]
+        paths += [f"{engine}/{setting}" for engine in engines for setting in PKI_SETTINGS]
+        folders = [f"auth/{mount}/role" for mount in mounts] + [f"{engine}/roles" for engine in engines]
+        paths += _children(pool, client, [*folders, *FOLDERS])
         document |= dict(zip(paths, pool.map(lambda path: _data(client, path), paths), strict=True))
+        document |= {f"{engine}/ca": _root(client, engine) for engine in engines}
+        document |= {
+            f"{engine}/{lists}": sorted(_list(client, f"{engine}/{lists}")) for engine in engines for lists in PKI_LISTS
+        }
         document["sys/key-status"] = _data(client, "sys/key-status")["term"]
         document["identity/entity"] = sorted(_list(client, "identity/entity/id"))
         document["auth/token/accessors"] = sorted(set(_list(client, "auth/token/accessors")) - {_own_accessor(client)})
@@ -69,7 +86,7 @@ def differences(baseline: Document, now: Document, *, learner_may_change: bool) 
     return [path for path in paths if not (learner_may_change and _is_learners(path))]
 
 
-def undo(client: httpx.Client) -> None:
+def undo(client: httpx.Client, seeds: Seeds) -> None:
     """Undo all that learners may do: their policies, the contents of the jwt mounts, and what logins left behind."""
     revoke_tokens(client)
     policies = [
@@ -80,6 +97,7 @@ def undo(client: httpx.Client) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda path: client.delete(f"/v1/{path}"), policies))
         list(pool.map(lambda cloud: _remount(client, jwt_mount(cloud)), platform().clouds))
+        list(pool.map(lambda cloud: _renew_pki(client, cloud, seeds), platform().clouds))
     if entities := list(_list(client, "identity/entity/id")):
         client.post("/v1/identity/entity/batch-delete", json={"entity_ids": entities})
 
@@ -93,8 +111,9 @@ def revoke_tokens(client: httpx.Client) -> int:
 
 
 def _is_learners(path: str) -> bool:
-    """Policies `ml-…`, and the configuration and roles of the jwt mounts. Logging in makes entities."""
-    roles = tuple(f"auth/{jwt_mount(cloud)}/" for cloud in platform().clouds)
+    """Policies `ml-…`, the jwt mounts, roles and certificates of the PKI engines. Logging in makes entities."""
+    roles = [f"auth/{jwt_mount(cloud)}/" for cloud in platform().clouds]
+    roles += [f"{pki_mount(cloud)}/{part}" for cloud in platform().clouds for part in ("roles/", *PKI_LISTS)]
     return path.startswith((f"sys/policies/acl/{LEARNER_POLICY_PREFIX}", *roles)) or path == "identity/entity"
 
 
@@ -102,6 +121,20 @@ def _remount(client: httpx.Client, mount: str) -> None:
     if _data(client, f"auth/{mount}/config") or _list(client, f"auth/{mount}/role"):
         client.delete(f"/v1/sys/auth/{mount}")
         client.post(f"/v1/sys/auth/{mount}", json=JWT_MOUNT)
+
+
+def _renew_pki(client: httpx.Client, cloud: str, seeds: Seeds) -> None:
+    mount = pki_mount(cloud)
+    if _list(client, f"{mount}/roles") or _list(client, f"{mount}/certs") or _list(client, f"{mount}/certs/revoked"):
+        client.delete(f"/v1/sys/mounts/{mount}").raise_for_status()
+        pki.set_up(client, cloud, seeds.authorities[cloud])
+
+
+def _root(client: httpx.Client, mount: str) -> Document:
+    """Who signs for a PKI engine, and by which keys; without the names that Vault makes up for them."""
+    told = [_data(client, f"{mount}/issuer/{issuer}") or {} for issuer in _list(client, f"{mount}/issuers")]
+    issuers = [{key: value for key, value in one.items() if key not in ("issuer_id", "key_id")} for one in told]
+    return {"default": (_data(client, f"{mount}/cert/ca") or {}).get("certificate"), "issuers": issuers}
 
 
 def _mounts(client: httpx.Client, path: str) -> Document:

@@ -10,8 +10,8 @@ from typing import Any
 
 from environments.access import Access, CloudAccess, Role, VaultAccess
 from environments.footprint import Footprint
-from environments.local.pki import Authority
 from environments.params import derive
+from environments.pki import Authority
 from environments.platform import Workload, platform
 from environments.probes.clients import Clients, Server
 from environments.probes.tokens import account_path

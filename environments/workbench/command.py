@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from environments.local.control_plane import Endpoint
-from environments.local.pki import Authority
+from environments.pki import Authority
 from environments.supervisor.process import Command
 
 

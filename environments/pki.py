@@ -36,6 +36,11 @@ class Authority:
         builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
         self.cert = _pem(builder.sign(self._key, hashes.SHA256()))
 
+    @property
+    def bundle(self) -> str:
+        """Certificate and private key in one PEM, for who signs on from here."""
+        return self.cert + private_pem(self._key)
+
     def server(self, name: str) -> Pair:
         """A certificate for a server on this machine's loopback."""
         names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
