@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from environments.errors import BadInputError
 from environments.yamlfile import Strict, load_yaml
@@ -25,13 +25,17 @@ class CheckSpec(Strict):
 
 
 class TaskSpec(Strict):
-    """One task: its notebook, its minutes, the capability of the footprint that its checks need, and the checks."""
+    """One task: its notebook, its minutes, the capability of the footprint that its checks need, and the checks.
+
+    `prerequisites` are earlier tasks whose work this one stands on.
+    """
 
     id: str = Field(pattern=r"^[A-Z]{2}-\d+$")
     title: str
     notebook: str = Field(pattern=r"^[a-z0-9-]+\.ipynb$")
     minutes: int = Field(ge=1)
     needs: Capability
+    prerequisites: list[str] = Field(default_factory=list)
     checks: list[CheckSpec] = Field(min_length=1)
 
     @property
@@ -49,6 +53,14 @@ class LabSpec(Strict):
     version: str
     criterion: str
     tasks: list[TaskSpec] = Field(min_length=1)
+
+    @field_validator("tasks")
+    @classmethod
+    def _stand_on_earlier_ones(cls, tasks: list[TaskSpec]) -> list[TaskSpec]:
+        for place, task in enumerate(tasks):
+            if later := sorted(set(task.prerequisites) - {one.id for one in tasks[:place]}):
+                raise ValueError(f"{task.id} stands on {', '.join(later)}, which is no earlier task")
+        return tasks
 
     @property
     def points(self) -> int:

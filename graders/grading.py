@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from environments.errors import CageError, CourseError, FootprintError
-from environments.footprint import Footprint, Progress, silent, temporary
+from environments.footprint import Footprint
 from environments.labspec import LabSpec
 from environments.params import LearnerParams
 from environments.probes import Probe
 from environments.yamlfile import Strict
+from graders import prerequisites
 from graders.cage import Cage, Job, Limits, Status
 from graders.cage import Outcome as Run
-from graders.intake import lab_notebooks
-from graders.judge import Judge
+from graders.judge import Judgement
 from graders.report import Extras
+from graders.room import Room
 from graders.verdicts import Outcome, SubmissionResult, all_alike, conclude
 
 ATTEMPTS = 2  # a fault of ours is often gone with a new footprint; the learner's faults are never tried again
@@ -70,66 +71,6 @@ class _OurFaultError(Exception):
     """Something of ours failed while a submission was graded; the text is for the learner."""
 
 
-class Room:
-    """A footprint and a judge for one submission after another; both are started when first asked for, and anew if they broke."""
-
-    def __init__(self, lab: str, progress: Progress = silent) -> None:
-        self._lab = lab
-        self._progress = progress
-        self._closed = False
-        self._running = ExitStack()
-        self._footprint: Footprint | None = None
-        self._judge: Judge | None = None
-
-    def ready(self) -> Footprint:
-        """The footprint that runs; it is started if none does.
-
-        Raises:
-            FootprintError: none could be started, or the room is closed.
-        """
-        if self._closed:
-            raise _closed()
-        if self._judge is None:
-            self._judge = Judge()  # imports its libraries while the servers start
-        if self._footprint is None:
-            self._footprint = self._running.enter_context(temporary(self._lab, progress=self._progress))
-        return self._footprint
-
-    @property
-    def judge(self) -> Judge:
-        """The judge of a room that is ready; not for two submissions at once."""
-        if self._judge is None:
-            raise _closed()
-        return self._judge
-
-    def renew(self) -> None:
-        """Stop the footprint because it broke."""
-        self._footprint = None
-        self._running.close()
-
-    def close(self) -> None:
-        """Stop everything, also under a submission that is being graded."""
-        self._closed = True
-        self.renew()
-        if self._judge is not None:
-            self._judge.close()
-            self._judge = None
-
-
-def _closed() -> FootprintError:
-    return FootprintError("The grader was stopped.", hint="Run the same command again: it carries on.")
-
-
-@contextmanager
-def room(lab: str, progress: Progress = silent) -> Iterator[Room]:
-    """A room for as long as the context lasts."""
-    made = Room(lab, progress)
-    try:
-        yield made
-    finally:
-        made.close()
-
-
 def grade_one(setting: Setting, task: Task, room: Room) -> Graded:
     """Run and judge one submission. A fault of ours is tried again once, then ends as `not_graded`: it costs no points.
 
@@ -178,31 +119,79 @@ def _check_servers(footprint: Footprint) -> None:
 
 
 def _grade(setting: Setting, task: Task, room: Room, footprint: Footprint) -> Graded:
-    watch = _Watch()
+    run = _run(setting, task, room, footprint)
+    extras = Extras(
+        notes=task.notes + _seen(run.outcome), notebooks=dict(run.outcome.notebooks), seconds=run.watch.seconds
+    )
+    if run.tampered:
+        return Graded(result=_tampered(setting, task, run.tampered), extras=extras)
+    result = conclude(setting.spec, task.learner, task.sha256, run.judgement.checks)
+    graded = Graded(result=result, extras=replace(extras, asked=run.judgement.asked))
+    return _second_look(setting, task, room, footprint, graded)
+
+
+def _second_look(setting: Setting, task: Task, room: Room, footprint: Footprint, graded: Graded) -> Graded:
+    """Judge what stands on a failed task on the reference's version of that one too, until no other such task shows."""
+    spec, replaced = setting.spec, set[str]()
+    answered = prerequisites.answered(spec, setting.course / "labs" / spec.slug / "notebooks", task.path)
+    while new := prerequisites.slipped(spec, graded.result.checks, answered) - replaced:
+        replaced |= new
+        run = _run(setting, task, room, footprint, replaced)
+        if run.tampered:
+            return replace(graded, result=_tampered(setting, task, run.tampered))
+        checks = prerequisites.redeemed(spec, graded.result.checks, run.judgement.checks, replaced)
+        graded = replace(graded, result=conclude(spec, task.learner, task.sha256, checks))
+    if not replaced:
+        return graded
+    note = f"What stands on {', '.join(sorted(replaced))} was judged on the reference's version of it too."
+    return replace(graded, extras=replace(graded.extras, notes=(*graded.extras.notes, note)))
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One run of a submission's notebooks, and what was judged of it unless something was tampered with."""
+
+    watch: _Watch
+    outcome: Run
+    tampered: list[str]
+    judgement: Judgement
+
+
+def _run(
+    setting: Setting, task: Task, room: Room, footprint: Footprint, replaced: Collection[str] = frozenset()
+) -> _Run:
+    """Reset, run the notebooks, settle and judge. Those of `replaced` tasks are the reference's, in a cage before."""
+    watch, spec = _Watch(), setting.spec
+    theirs = [one.notebook for one in spec.tasks if one.id not in replaced]
+    ours = [one.notebook for one in spec.tasks if one.id in replaced]
     with watch.timed("reset"):
         footprint.reset(params=task.params)
     with watch.timed("cage"):
-        outcome = setting.cage.run(_job(setting, task, footprint))
+        if ours:
+            solutions = setting.course / "solutions" / spec.slug / "notebooks"
+            setting.cage.run(_job(setting, solutions, ours, footprint))
+        outcome = setting.cage.run(_job(setting, task.path, theirs, footprint))
     with watch.timed("settle"):
         tampered = footprint.settle()["tampered"]
-    extras = Extras(notes=task.notes + _seen(outcome), notebooks=dict(outcome.notebooks), seconds=watch.seconds)
-    if tampered:
-        reason = "Something was changed that learners may not change: " + "; ".join(tampered[:5])
-        result = all_alike(setting.spec, task.learner, task.sha256, Outcome.TAMPERED, reason)
-        return Graded(result=result, extras=extras)
-    with watch.timed("judge"):
-        judgement = room.judge.judge(
-            footprint.access("judge"), setting.spec, setting.probes, footprint.capabilities, bytes.fromhex(task.seed)
-        )
-    result = conclude(setting.spec, task.learner, task.sha256, judgement.checks)
-    return Graded(result=result, extras=replace(extras, asked=judgement.asked))
+    judgement = Judgement(checks=[], asked={})
+    if not tampered:
+        with watch.timed("judge"):
+            judgement = room.judge.judge(
+                footprint.access("judge"), spec, setting.probes, footprint.capabilities, bytes.fromhex(task.seed)
+            )
+    return _Run(watch=watch, outcome=outcome, tampered=tampered, judgement=judgement)
 
 
-def _job(setting: Setting, task: Task, footprint: Footprint) -> Job:
+def _tampered(setting: Setting, task: Task, what: Sequence[str]) -> SubmissionResult:
+    reason = "Something was changed that learners may not change: " + "; ".join(what[:5])
+    return all_alike(setting.spec, task.learner, task.sha256, Outcome.TAMPERED, reason)
+
+
+def _job(setting: Setting, files: Path, notebooks: Iterable[str], footprint: Footprint) -> Job:
     access = footprint.access("operator")
     return Job(
-        files=task.path,
-        notebooks=tuple(lab_notebooks(setting.spec)),
+        files=files,
+        notebooks=tuple(dict.fromkeys(notebooks)),
         access=access.model_dump_json().encode(),
         ports=access.ports(),
         course=setting.course / "labs" / setting.spec.slug,

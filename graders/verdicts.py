@@ -6,7 +6,7 @@ condemns the whole submission to 0 until a person has looked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -65,7 +65,10 @@ class Asked(Strict):
 
 
 class CheckVerdict(Strict):
-    """The verdict of one check: `earned` is null if not graded; `message` is for the learner."""
+    """The verdict of one check: `earned` is null if not graded; `message` is for the learner.
+
+    `failed_on` names the clouds where a failed check does not hold; none where it holds nowhere, or nobody can say.
+    """
 
     id: str
     task: str
@@ -74,12 +77,19 @@ class CheckVerdict(Strict):
     outcome: Outcome
     message: Text
     seconds: float = Field(ge=0, allow_inf_nan=False)
+    failed_on: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _earned_follows_outcome(self) -> Self:
         if self.earned != earned(self.outcome, self.points):
             raise ValueError(f"{self.id} is {self.outcome} and cannot earn {self.earned}")
+        if self.failed_on and self.outcome is not Outcome.FAILED:
+            raise ValueError(f"{self.id} is {self.outcome} and cannot fail on a cloud")
         return self
+
+    def holds_on(self, cloud: str) -> bool:
+        """Whether it passed, or failed on other clouds only."""
+        return self.outcome is Outcome.PASSED or (bool(self.failed_on) and cloud not in self.failed_on)
 
 
 class SubmissionResult(Strict):
@@ -132,7 +142,14 @@ def earned(outcome: Outcome, points: int) -> int | None:
     return points if outcome is Outcome.PASSED else 0
 
 
-def judged(spec: LabSpec, check_id: str, outcome: Outcome, message: str = "", seconds: float = 0.0) -> CheckVerdict:
+def judged(
+    spec: LabSpec,
+    check_id: str,
+    outcome: Outcome,
+    message: str = "",
+    seconds: float = 0.0,
+    failed_on: Sequence[str] = (),
+) -> CheckVerdict:
     """The verdict `outcome` on the lab's check `check_id`, with its task and points as the lab states them.
 
     Raises:
@@ -141,7 +158,7 @@ def judged(spec: LabSpec, check_id: str, outcome: Outcome, message: str = "", se
     for task in spec.tasks:
         for check in task.checks:
             if check.id == check_id:
-                return _judged(task, check, outcome, message, seconds)
+                return _judged(task, check, outcome, message, seconds, failed_on)
     raise ValueError(f"{spec.slug} has no check {check_id}")
 
 
@@ -182,7 +199,9 @@ def conclude(
         for check in task.checks
     ]
     if any(check.outcome is Outcome.TAMPERED for check in ordered):
-        ordered = [check.model_copy(update={"outcome": Outcome.TAMPERED, "earned": 0}) for check in ordered]
+        ordered = [
+            check.model_copy(update={"outcome": Outcome.TAMPERED, "earned": 0, "failed_on": []}) for check in ordered
+        ]
     return SubmissionResult(
         learner=learner,
         sha256=sha256,
@@ -226,7 +245,12 @@ def read_results(path: Path) -> Results:
 
 
 def _judged(
-    task: TaskSpec, check: CheckSpec, outcome: Outcome, message: str = "", seconds: float = 0.0
+    task: TaskSpec,
+    check: CheckSpec,
+    outcome: Outcome,
+    message: str = "",
+    seconds: float = 0.0,
+    failed_on: Sequence[str] = (),
 ) -> CheckVerdict:
     return CheckVerdict(
         id=check.id,
@@ -236,4 +260,5 @@ def _judged(
         outcome=outcome,
         message=message,
         seconds=seconds,
+        failed_on=list(failed_on),
     )

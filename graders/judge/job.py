@@ -28,10 +28,14 @@ class Job(Strict):
 
 
 class Line(Strict):
-    """The verdict of one check, as the judge's process says it; `asked` are the visible requests behind it."""
+    """The verdict of one check, as the judge's process says it; `asked` are the visible requests behind it.
+
+    `failed_on` are the clouds where it does not hold, if it failed.
+    """
 
     check: str
     outcome: Annotated[Outcome, Field(description="never `tampered`: that is found before anything is judged")]
     message: str
     seconds: float = Field(ge=0, allow_inf_nan=False)
     asked: tuple[Asked, ...] = ()
+    failed_on: tuple[str, ...] = ()

@@ -54,5 +54,5 @@ def _verdicts(spec: LabSpec, lines: Sequence[Line], ending: str) -> list[CheckVe
             reason = "The judge gave more than one verdict on this check."
             verdicts.append(judged(spec, check.id, Outcome.NOT_GRADED, reason))
         else:
-            verdicts.append(judged(spec, check.id, line.outcome, line.message, line.seconds))
+            verdicts.append(judged(spec, check.id, line.outcome, line.message, line.seconds, line.failed_on))
     return verdicts

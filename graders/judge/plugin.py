@@ -77,7 +77,12 @@ def pytest_runtest_makereport(
         # Its probes were asked side by side, before any check began: what they took is added up.
         seconds = sum(one.seconds for one in seen)
         line = Line(
-            check=check_of(_function(item)), outcome=outcome, message=message, seconds=seconds, asked=asked(seen)
+            check=check_of(_function(item)),
+            outcome=outcome,
+            message=message,
+            seconds=seconds,
+            asked=asked(seen),
+            failed_on=failed_on(outcome, seen),
         )
         _say(item.config.stash[VERDICTS], line)
     return report
@@ -92,6 +97,11 @@ def reason(advice: str, error: BaseException | None) -> tuple[Outcome, str]:
     if isinstance(error, CannotJudgeError):
         return Outcome.NOT_GRADED, str(error)
     return Outcome.NOT_GRADED, f"The check itself failed ({type(error).__name__}). This is not your fault."
+
+
+def failed_on(outcome: Outcome, seen: Sequence[Observation]) -> tuple[str, ...]:
+    """The clouds that gave a wrong answer, where that is why a check failed."""
+    return tuple(sorted({one.cloud for one in seen if one.ok is False})) if outcome is Outcome.FAILED else ()
 
 
 def asked(seen: Sequence[Observation]) -> tuple[Asked, ...]:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from environments.labspec import CheckSpec, LabSpec, TaskSpec
 from graders.report.asked import Exchanges, exchanges
-from graders.report.criterion import RULE, criterion
+from graders.report.criterion import RULE, criterion, shortfalls
 from graders.report.extras import Extras, outputs, shown_notes
 from graders.report.pages import render
 from graders.report.words import OUTCOMES, VERDICTS, Word
@@ -56,6 +56,7 @@ def feedback_page(spec: LabSpec, provider: str, result: SubmissionResult, extras
         verdict=VERDICTS[result.verdict],
         criterion=criterion(spec, result),
         rule=RULE,
+        shortfalls=shortfalls(spec, result) if result.final else [],
         tasks=tasks,
         failed=_failed(tasks),
         notes=shown_notes(extras),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from graders.grading import Graded, Setting, Task, grade_one, room
+from graders.grading import Graded, Setting, Task, grade_one
+from graders.room import room
 from graders.scheduling.pace import Pace
 
 

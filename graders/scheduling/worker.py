@@ -11,9 +11,10 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from environments.errors import CourseError
 from environments.yamlfile import Strict
-from graders.grading import Graded, Room, Task, grade_one, not_graded
+from graders.grading import Graded, Task, grade_one, not_graded
 from graders.intake import staged_digest
 from graders.records import Kept
+from graders.room import Room
 from graders.scheduling.posting import Posting
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from environments.errors import CageError, FootprintError
-from graders import grading
+from graders import room
 from graders.batch import grade_batch
 from graders.cage import Job, Outcome
 from graders.grading import ATTEMPTS
@@ -170,7 +170,7 @@ def test_a_footprint_that_cannot_start_ends_the_batch_and_keeps_what_is_graded(
     class Breaks(Idle):
         def run(self, job: Job) -> Outcome:
             if job.files.name == "b":
-                monkeypatch.setattr(grading, "temporary", _unable)
+                monkeypatch.setattr(room, "temporary", _unable)
                 servers.kill("vault")
             return super().run(job)
 

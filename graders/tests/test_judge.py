@@ -17,7 +17,7 @@ from environments.probes import Observation, load_probes
 from environments.tests.securing import nowhere
 from graders.judge import Judge
 from graders.judge.evidence import CannotJudgeError, Evidence, NotHeldError, describe
-from graders.judge.plugin import asked
+from graders.judge.plugin import asked, failed_on
 from graders.verdicts import CheckVerdict, Outcome
 
 COURSE = Path(__file__).parents[2]
@@ -205,3 +205,9 @@ def test_a_learner_is_told_what_was_sent_expected_and_got() -> None:
         False,
     )
     assert passed.ok is True
+
+
+def test_a_failed_check_says_on_which_clouds_it_does_not_hold() -> None:
+    observations = [seen(RIGHT, cloud="aws"), seen(WRONG, cloud="gcp"), seen(WRONG, cloud="azure"), seen(UNASKED)]
+    assert failed_on(Outcome.FAILED, observations) == ("azure", "gcp")
+    assert failed_on(Outcome.NOT_GRADED, observations) == ()

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graders.report.criterion import MET, NOT_MET, OPEN, criterion
+from graders.report.criterion import MET, NOT_MET, OPEN, criterion, shortfalls
 from graders.report.figures import alike, histogram, most_failed
 from graders.report.timing import percentile, slow, step_times
 from graders.tests.test_report import RESULTS, SECONDS, SPEC, graded
+from graders.verdicts import Outcome, conclude, judged
 
 
 @pytest.mark.parametrize(("learner", "word"), list(enumerate([MET, NOT_MET, OPEN, OPEN, OPEN])))
@@ -20,6 +21,31 @@ def test_criterion_is_met_by_a_final_grade_with_all_critical_checks_passed(learn
 def test_a_check_that_is_not_critical_does_not_cost_the_criterion() -> None:
     assert criterion(SPEC, graded("eve", "ZT-2.3")) is MET
     assert criterion(SPEC, graded("eve", "ZT-1.1", skipped=("ZT-2.1",))) is NOT_MET
+
+
+@pytest.mark.parametrize(
+    ("lost", "word"),
+    [
+        ({"ZT-2.2": ["azure"], "ZT-2.3": ["azure"]}, NOT_MET),  # 7 of 12 points on azure
+        ({"ZT-2.2": ["azure"], "ZT-2.3": ["aws"]}, MET),  # 9 and 10 of 12
+        ({"ZT-2.2": [], "ZT-2.3": ["aws"]}, NOT_MET),  # what holds nowhere counts on every cloud
+    ],
+)
+def test_each_task_must_hold_on_its_worst_cloud(lost: dict[str, list[str]], word: object) -> None:
+    checks = [
+        judged(SPEC, check.id, Outcome.FAILED if check.id in lost else Outcome.PASSED, failed_on=lost.get(check.id, ()))
+        for check in SPEC.checks
+    ]
+    result = conclude(SPEC, "eve", None, checks)
+    assert criterion(SPEC, result) is word
+    assert [sentence.split()[0] for sentence in shortfalls(SPEC, result)] == ["ZT-2"] * (word is NOT_MET)
+
+
+def test_a_little_without_a_verdict_is_left_out_but_nothing_critical() -> None:
+    assert criterion(SPEC, graded("eve", skipped=("ZT-2.3",))) is MET
+    assert criterion(SPEC, graded("eve", skipped=("ZT-2.1",))) is OPEN
+    many = tuple(check.id for check in SPEC.checks if not check.critical)
+    assert criterion(SPEC, graded("eve", skipped=many)) is OPEN
 
 
 @given(st.integers(1, 200), st.data())

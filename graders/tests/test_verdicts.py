@@ -108,7 +108,8 @@ def test_results_file_has_the_contract_s_shape_and_reads_back(tmp_path: Path, zt
     assert list(data) == ["schema", "lab", "provider", "submissions"]
     submission = data["submissions"][0]
     assert list(submission) == ["learner", "sha256", "verdict", "score", "max_score", "error", "checks"]
-    assert list(submission["checks"][0]) == ["id", "task", "points", "earned", "outcome", "message", "seconds"]
+    keys = ["id", "task", "points", "earned", "outcome", "message", "seconds", "failed_on"]
+    assert list(submission["checks"][0]) == keys
     assert (submission["score"], submission["max_score"], submission["verdict"]) == (None, zt_spec.points, "not_graded")
     assert submission["error"] == "evil \ufffd red \ufffd end"
 
