@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from environments.rights import Need
 from environments.yamlfile import Strict, load_yaml
 
 DATA_LABEL = "mod209.io/data"
@@ -51,6 +52,7 @@ class Platform(Strict):
     clouds: dict[str, CloudSpec]
     workloads: list[Workload]
     data_labels: list[str]
+    needs: list[Need]
 
     @property
     def namespaces(self) -> list[str]:

@@ -9,14 +9,15 @@ from typing import Any
 
 import yaml
 
-from environments.baseline.people import Newcomers, judges_rights, subjects
+from environments.baseline.legacy import legacy_objects
+from environments.baseline.people import OPERATOR, binding, judges_binding
 from environments.params import CloudParams
-from environments.platform import FACTS_CONFIGMAP, FACTS_NAMESPACE, SYSTEM_NAMESPACE, platform
+from environments.platform import FACTS_CONFIGMAP, FACTS_NAMESPACE, OPERATORS_GROUP, SYSTEM_NAMESPACE, platform
+from environments.rights import RBAC_GROUP
 
 Object = dict[str, Any]
 HERE = Path(__file__).parent
 PLATFORM_LABEL = "mod209.io/platform"
-EDITOR_ROLE = "mod209:platform-editor"
 POD_CARRIERS = {
     "": ["pods", "pods/ephemeralcontainers", "podtemplates", "replicationcontrollers"],
     "apps": ["deployments", "statefulsets", "daemonsets", "replicasets"],
@@ -34,11 +35,11 @@ def namespaces() -> list[Object]:
     ]
 
 
-def contents(webhook_url: str, webhook_ca: str, newcomers: Newcomers) -> list[Object]:
+def contents(webhook_url: str, webhook_ca: str) -> list[Object]:
     """Everything else: accounts, RBAC and the admission webhook, which sends to `webhook_url` trusting `webhook_ca` (PEM)."""
     rbac = [document for document in yaml.safe_load_all((HERE / "rbac.yaml").read_text()) if document]
-    rbac += judges_rights(newcomers)
-    return [*rbac, *_accounts(), *_editors(newcomers), webhook(webhook_url, webhook_ca)]
+    rbac += [judges_binding(), *legacy_objects()]
+    return [*rbac, *_accounts(), *_editors(), webhook(webhook_url, webhook_ca)]
 
 
 def facts(name: str, cloud: CloudParams) -> Object:
@@ -69,7 +70,17 @@ def webhook(url: str, ca: str) -> Object:
         "rules": [_rule(group, resources) for group, resources in POD_CARRIERS.items()],
     }
     kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
-    return {**kind, "metadata": {"name": "mod209-opa"}, "webhooks": [hook]}
+    return {**kind, "metadata": {"name": "mod209-opa"}, "webhooks": [hook, _keeping_ours(hook)]}
+
+
+def _keeping_ours(hook: Object) -> Object:
+    """The same for our own roles and bindings: nobody but the keeper changes those, and nobody takes their names."""
+    conditions = [
+        {"name": "ours", "expression": "request.name.startsWith('mod209:')"},
+        {"name": "not-by-the-keeper", "expression": "!('system:masters' in request.userInfo.groups)"},
+    ]
+    rule = _rule(RBAC_GROUP, ["roles", "rolebindings"]) | {"operations": ["CREATE", "UPDATE", "DELETE"]}
+    return {**hook, "name": "rbac.mod209.example", "rules": [rule], "matchConditions": conditions}
 
 
 def _rule(group: str, resources: list[str]) -> Object:
@@ -92,17 +103,6 @@ def _accounts() -> Iterator[Object]:
         yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
 
 
-def _editors(newcomers: Newcomers) -> Iterator[Object]:
+def _editors() -> Iterator[Object]:
     for namespace in platform().namespaces:
-        for name, subject in subjects(newcomers).items():
-            yield _binding(name, namespace, subject)
-
-
-def _binding(name: str, namespace: str, subject: Object) -> Object:
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": name, "namespace": namespace},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": EDITOR_ROLE},
-        "subjects": [subject],
-    }
+        yield binding(OPERATOR, namespace, {"apiGroup": RBAC_GROUP, "kind": "Group", "name": OPERATORS_GROUP})

@@ -1,8 +1,9 @@
 """As whom the judge asks clouds: the operator, and people and accounts that no policy can have heard of.
 
-Their names are drawn anew for each footprint. RBAC lets them do what operators may in the platform's namespaces, from the
-beginning: learners can read no RBAC, and a policy can look up nobody's rights but those of whoever asks and of accounts
-that it names. So nothing has to change between a learner's run and the judge's, and no policy sees a change.
+Their names are drawn anew each time that a judge gets its credentials, and only then RBAC lets them do what operators may
+in the platform's namespaces: learners may read and patch bindings, and a watch can go back to what was there before. No
+policy sees the difference. It can look up nobody's rights but those of whoever asks and of accounts that it names, and
+nobody may write one with roles or bindings as parameters.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from typing import Any, Final
 
 from environments.access import Identity
 from environments.platform import JUDGES_GROUP, OPERATORS_GROUP, platform
+from environments.rights import EVERYBODY, NOBODY, RBAC_GROUP
 
 Object = dict[str, Any]
 OPERATOR: Final = "mod209:operator"
 JUDGE: Final = "mod209:judge"
-RBAC: Final = "rbac.authorization.k8s.io"
+EDITOR_ROLE: Final = "mod209:platform-editor"
 CONSONANTS: Final = "bdfghklmnprstvz"
 VOWELS: Final = "aeiou"
 CREDENTIAL_KEY: Final = "authentication.kubernetes.io/credential-id"
@@ -60,22 +62,54 @@ def people(newcomers: Newcomers, operator_cert: str) -> list[Identity]:
     ]
 
 
-def subjects(newcomers: Newcomers) -> dict[str, Object]:
-    """Who may edit the platform's objects: names of bindings, and whom they bind."""
+def rights_of(newcomers: Newcomers) -> dict[str, Object]:
+    """By key of etcd, what lets the newcomers edit the platform's objects, and the judge ask as they would."""
     account = {"kind": "ServiceAccount", "name": newcomers.account, "namespace": newcomers.namespace}
-    return {
-        OPERATOR: {"apiGroup": RBAC, "kind": "Group", "name": OPERATORS_GROUP},
-        "mod209:team": {"apiGroup": RBAC, "kind": "Group", "name": newcomers.team},
-        "mod209:deployer": account,
+    team = {"apiGroup": RBAC_GROUP, "kind": "Group", "name": newcomers.team}
+    role = _judges_role(newcomers)
+    bindings = [
+        binding(name, namespace, subject)
+        for namespace in platform().namespaces
+        for name, subject in (("mod209:team", team), ("mod209:deployer", account))
+    ]
+    return {f"/registry/clusterroles/{JUDGE}": role} | {
+        f"/registry/rolebindings/{one['metadata']['namespace']}/{one['metadata']['name']}": one for one in bindings
     }
 
 
-def judges_rights(newcomers: Newcomers) -> list[Object]:
-    """The judge may ask as others, and do nothing itself. Of groups it may take on those of editors alone."""
+def binding(name: str, namespace: str, subject: Object) -> Object:
+    """A binding that lets `subject` edit the platform's objects in one namespace."""
+    return {
+        "apiVersion": f"{RBAC_GROUP}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name, "namespace": namespace},
+        "roleRef": {"apiGroup": RBAC_GROUP, "kind": "ClusterRole", "name": EDITOR_ROLE},
+        "subjects": [subject],
+    }
+
+
+def judges_binding() -> Object:
+    """Binds judges to their role, which is there only when a judge is."""
+    role = {"apiGroup": RBAC_GROUP, "kind": "ClusterRole", "name": JUDGE}
+    judges = [{"apiGroup": RBAC_GROUP, "kind": "Group", "name": JUDGES_GROUP}]
+    meta = {"apiVersion": f"{RBAC_GROUP}/v1", "kind": "ClusterRoleBinding", "metadata": {"name": JUDGE}}
+    return {**meta, "roleRef": role, "subjects": judges}
+
+
+def wildcard_groups() -> list[str]:
+    """The groups that Kubernetes itself puts everybody, or every service account (of a namespace), into."""
+    accounts = [f"system:serviceaccounts:{namespace}" for namespace in platform().namespaces]
+    return [EVERYBODY, NOBODY, "system:serviceaccounts", *accounts]
+
+
+def _judges_role(newcomers: Newcomers) -> Object:
+    """The judge may ask as others, and do nothing itself: as editors, and as those whose rights ZT-6 is about."""
+    accounts = [newcomers.account, "default", *(workload.account for workload in platform().workloads)]
+    people = [need.who for need in platform().needs if "/" not in need.who]
     rules = [
         {"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"]},
-        _rule("", "groups", [OPERATORS_GROUP, newcomers.team]),
-        _rule("", "serviceaccounts", [newcomers.account]),
+        _rule("", "groups", [OPERATORS_GROUP, newcomers.team, *people, *wildcard_groups()]),
+        _rule("", "serviceaccounts", accounts),
         {"apiGroups": ["authentication.k8s.io"], "resources": ["uids"], "verbs": ["impersonate"]},
         {
             "apiGroups": ["authentication.k8s.io"],
@@ -83,13 +117,7 @@ def judges_rights(newcomers: Newcomers) -> list[Object]:
             "verbs": ["impersonate"],
         },
     ]
-    meta = {"apiVersion": f"{RBAC}/v1", "metadata": {"name": JUDGE}}
-    role = {"apiGroup": RBAC, "kind": "ClusterRole", "name": JUDGE}
-    judges = [{"apiGroup": RBAC, "kind": "Group", "name": JUDGES_GROUP}]
-    return [
-        {**meta, "kind": "ClusterRole", "rules": rules},
-        {**meta, "kind": "ClusterRoleBinding", "roleRef": role, "subjects": judges},
-    ]
+    return {"apiVersion": f"{RBAC_GROUP}/v1", "kind": "ClusterRole", "metadata": {"name": JUDGE}, "rules": rules}
 
 
 def _rule(group: str, resource: str, names: list[str]) -> Object:

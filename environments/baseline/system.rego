@@ -30,6 +30,11 @@ problems contains "[policy] data.mod209.admission.deny is not a set of messages:
 	not is_set(value)
 }
 
+# The webhook asks about roles and bindings only where somebody else wants to change ours.
+problems contains "[access] names that begin with mod209: are the platform's own: leave them as they are" if {
+	input.request.resource.group == "rbac.authorization.k8s.io"
+}
+
 response := {"uid": input.request.uid, "allowed": true} if count(problems) == 0
 
 response := {

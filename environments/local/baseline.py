@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,7 +13,8 @@ from typing import Any
 
 import httpx
 
-from environments.baseline import objects
+from environments.baseline import objects, people
+from environments.baseline.people import Newcomers
 from environments.baseline.vault import Seeds
 from environments.errors import FootprintError
 from environments.local import etcd_state, opa, vault_state
@@ -56,6 +59,7 @@ class Baseline:
             self._modules = {name: opa.modules(client) for name, client in self._opa.items()}
             self._document = document.result()
         self._armed = self._keys
+        self._admitted: dict[bytes, bytes] = {}
         self._sizes = {name: etcd_state.size(client) for name, client in self._etcd.items()}
 
     def arm(self, params: LearnerParams) -> None:
@@ -66,6 +70,13 @@ class Baseline:
             _insist(name, self._kube[name], objects.facts(name, cloud))
         self._armed = {name: etcd_state.dump(client) for name, client in self._etcd.items()}
         self._sizes = {name: etcd_state.size(client) for name, client in self._etcd.items()}
+
+    def admit(self, newcomers: Newcomers) -> None:
+        """Give the newcomers their rights, straight into etcd: a policy that is there could refuse it to the keeper."""
+        rights = {key.encode(): _stored(item) for key, item in people.rights_of(newcomers).items()}
+        for name, client in self._etcd.items():
+            wait_caught_up(self._kube[name], etcd_state.write(client, rights))
+        self._admitted = rights
 
     def reset(self, only: str | None) -> dict[str, Any]:
         """Bring everything, or one part, back, and prove it.
@@ -157,7 +168,8 @@ class Baseline:
         if (grown := self._grown(name)) > FLOOD_BYTES:
             return [f"{name}: flooded with {grown >> 20} MiB"]
         domain = etcd_state.learner_domain()
-        changed = self._armed[name].changed(etcd_state.dump(self._etcd[name]))
+        now = etcd_state.dump(self._etcd[name])
+        changed = self._armed[name].changed(now) - {key for key in now.keys if self._admitted.get(key) == now.keys[key]}
         tampered = [f"{name}: {key}" for key in sorted(map(_text, changed)) if not domain.match(key)]
         modules = opa.modules(self._opa[name])
         if {key: raw for key, raw in modules.items() if not key.startswith(opa.LEARNER_PREFIX)} != self._modules[name]:
@@ -216,6 +228,12 @@ def _wait_heeded(name: str, operator: httpx.Client, *, admitted: bool) -> None:
                 hint="Run: mod209 down, then mod209 up.",
             )
         time.sleep(0.005)
+
+
+def _stored(item: objects.Object) -> bytes:
+    """An object as an API server reads it from etcd; JSON will do."""
+    born = {"uid": str(uuid.uuid4()), "creationTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    return json.dumps(item | {"metadata": item["metadata"] | born}).encode()
 
 
 def _text(key: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from environments.baseline.legacy import cluster_bindings
 from environments.platform import platform
 
 TXN_OPERATIONS = 100  # etcd refuses more than 128 in one transaction
@@ -61,19 +62,31 @@ def restore(client: httpx.Client, baseline: Snapshot, only: re.Pattern[str] | No
     changed = baseline.changed(dump(client))
     if only:
         changed = {key for key in changed if only.match(key.decode(errors="replace"))}
+    return write(client, {key: baseline.keys.get(key) for key in changed})
+
+
+def write(client: httpx.Client, values: Mapping[bytes, bytes | None]) -> dict[bytes, int]:
+    """Write values by key; None deletes. Returns the keys, each with etcd's revision of that."""
     revisions: dict[bytes, int] = {}
-    for keys in _chunks(sorted(changed)):
-        operations = [_operation(key, baseline.keys.get(key)) for key in keys]
+    for keys in _chunks(sorted(values)):
+        operations = [_operation(key, values[key]) for key in keys]
         done = client.post("/v3/kv/txn", json={"success": operations}).raise_for_status().json()
         revisions |= dict.fromkeys(keys, int(done["header"]["revision"]))
     return revisions
 
 
 def learner_domain() -> re.Pattern[str]:
-    """Keys that a learner may change: objects of the platform's namespaces but RBAC, validating policies, and events."""
+    """Keys that a learner may change.
+
+    Objects of the platform's namespaces but our own roles and bindings, validating policies, events, and what may be
+    deleted of the rights that stand in the cluster.
+    """
     namespaces = "|".join(map(re.escape, platform().namespaces))
+    ours = rf"role(binding)?s/({namespaces})/mod209:"
+    left = "|".join(map(re.escape, cluster_bindings()))
     return re.compile(
-        rf"^/registry/((?!roles/|rolebindings/)[^/]+/({namespaces})/|validatingadmissionpolic(ies|ybindings)/|events/)"
+        rf"^/registry/((?!{ours})[^/]+/({namespaces})/|validatingadmissionpolic(ies|ybindings)/|events/"
+        rf"|clusterrolebindings/({left})$)"
     )
 
 

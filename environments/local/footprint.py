@@ -42,7 +42,6 @@ class LocalFootprint:
         self._children: list[Child] = []
         self._clients = ExitStack()
         self._seeds = baseline_vault.draw()
-        self._newcomers = people.draw()
         self._plan()
 
     def _plan(self) -> None:
@@ -84,6 +83,9 @@ class LocalFootprint:
     def access(self, role: Role) -> Access:
         """Endpoints and new credentials for `role`."""
         operator = role == "operator"
+        newcomers = people.draw()
+        if not operator:
+            self._baseline.admit(newcomers)
         clouds = {}
         for name, plane in self._planes.items():
             pair = plane.operator if operator else plane.judge
@@ -93,7 +95,7 @@ class LocalFootprint:
                 cert=pair.cert,
                 key=pair.key,
                 issuer=plane.server,
-                people=[] if operator else people.people(self._newcomers, plane.operator.cert),
+                people=[] if operator else people.people(newcomers, plane.operator.cert),
             )
         token = (
             baseline_vault.operator_token(self._vault_client)
@@ -178,7 +180,7 @@ class LocalFootprint:
         with plane.keeper.client(timeout=30.0) as client:
             kube = Kube(client)
             kube.create_all(objects.namespaces())
-            kube.create_all(objects.contents(f"{agent.keeper.url}/", agent.ca, self._newcomers))
+            kube.create_all(objects.contents(f"{agent.keeper.url}/", agent.ca))
 
     def _set_up_vault(self) -> None:
         client = self._vault.endpoint.client(timeout=30.0)
