@@ -17,6 +17,7 @@ LEARNER_POLICY_PREFIX = "ml-"
 OPERATOR_TTL = "12h"
 JUDGE_TTL = "30m"
 JWT_MOUNT = {"type": "jwt"}
+TRANSIT_MOUNT = {"type": "transit"}
 
 
 def set_up(client: httpx.Client, audit_log: str, values: Mapping[str, str]) -> None:
@@ -30,6 +31,7 @@ def set_up(client: httpx.Client, audit_log: str, values: Mapping[str, str]) -> N
     _put(client, "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
     for cloud in platform().clouds:
         _put(client, f"sys/auth/{jwt_mount(cloud)}", JWT_MOUNT)
+        _put(client, f"sys/mounts/{transit_mount(cloud)}", TRANSIT_MOUNT)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda path: _put(client, f"kv/data/{path}", {"data": {"value": values[path]}}), values))
 
@@ -37,6 +39,11 @@ def set_up(client: httpx.Client, audit_log: str, values: Mapping[str, str]) -> N
 def jwt_mount(cloud: str) -> str:
     """Name of the auth mount for workloads of `cloud`."""
     return f"jwt-{cloud}"
+
+
+def transit_mount(cloud: str) -> str:
+    """Name of the mount with the encryption keys of `cloud`."""
+    return f"transit-{cloud}"
 
 
 def secret_values() -> dict[str, str]:

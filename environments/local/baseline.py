@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from environments.baseline import objects
+from environments.baseline import cohort, objects
 from environments.errors import FootprintError
 from environments.local import etcd_state, opa, vault_state
 from environments.local.bootstrap import Kube, wait_caught_up
@@ -57,6 +57,7 @@ class Baseline:
         for name, cloud in params.clouds.items():
             opa.put_facts(self._opa[name], name, cloud)
             _insist(name, self._kube[name], objects.facts(name, cloud))
+            _insist(name, self._kube[name], cohort.table(params, name))
         self._armed = {name: etcd_state.dump(client) for name, client in self._etcd.items()}
         self._sizes = {name: etcd_state.size(client) for name, client in self._etcd.items()}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from environments.baseline.vault import JWT_MOUNT, LEARNER_POLICY_PREFIX, jwt_mount
+from environments.baseline.vault import JWT_MOUNT, LEARNER_POLICY_PREFIX, TRANSIT_MOUNT, jwt_mount, transit_mount
 from environments.platform import platform
 
 Document = dict[str, Any]
@@ -24,6 +24,7 @@ SETTINGS = (
     "sys/quotas/config",
     "sys/rotate/config",
 )
+TRANSIT_SETTINGS = ("config/keys", "cache-config")
 FOLDERS = (
     "sys/policies/acl",
     "sys/policies/password",
@@ -49,7 +50,10 @@ def dump(client: httpx.Client, known: Known) -> Document:
         document: Document = {path: _mounts(client, path) for path in ("sys/mounts", "sys/auth", "sys/audit")}
         mounts = [jwt_mount(cloud) for cloud in platform().clouds]
         paths = [f"auth/{mount}/config" for mount in mounts] + list(SETTINGS)
-        paths += _children(pool, client, [*(f"auth/{mount}/role" for mount in mounts), *FOLDERS])
+        transits = [transit_mount(cloud) for cloud in platform().clouds]
+        paths += [f"{mount}/{setting}" for mount in transits for setting in TRANSIT_SETTINGS]
+        keys = [f"{mount}/keys" for mount in transits]
+        paths += _children(pool, client, [*(f"auth/{mount}/role" for mount in mounts), *keys, *FOLDERS])
         document |= dict(zip(paths, pool.map(lambda path: _data(client, path), paths), strict=True))
         document["sys/key-status"] = _data(client, "sys/key-status")["term"]
         document["identity/entity"] = sorted(_list(client, "identity/entity/id"))
@@ -70,7 +74,7 @@ def differences(baseline: Document, now: Document, *, learner_may_change: bool) 
 
 
 def undo(client: httpx.Client) -> None:
-    """Undo all that learners may do: their policies, the contents of the jwt mounts, and what logins left behind."""
+    """Undo all that learners may do: their policies, the contents of the jwt and transit mounts, and what logins left behind."""
     revoke_tokens(client)
     policies = [
         f"sys/policies/acl/{name}"
@@ -80,6 +84,7 @@ def undo(client: httpx.Client) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda path: client.delete(f"/v1/{path}"), policies))
         list(pool.map(lambda cloud: _remount(client, jwt_mount(cloud)), platform().clouds))
+        list(pool.map(lambda cloud: _remount_transit(client, transit_mount(cloud)), platform().clouds))
     if entities := list(_list(client, "identity/entity/id")):
         client.post("/v1/identity/entity/batch-delete", json={"entity_ids": entities})
 
@@ -93,15 +98,23 @@ def revoke_tokens(client: httpx.Client) -> int:
 
 
 def _is_learners(path: str) -> bool:
-    """Policies `ml-…`, and the configuration and roles of the jwt mounts. Logging in makes entities."""
+    """Policies `ml-…`, configuration and roles of the jwt mounts, and keys of transit. Logging in makes entities."""
     roles = tuple(f"auth/{jwt_mount(cloud)}/" for cloud in platform().clouds)
-    return path.startswith((f"sys/policies/acl/{LEARNER_POLICY_PREFIX}", *roles)) or path == "identity/entity"
+    keys = tuple(f"{transit_mount(cloud)}/keys/" for cloud in platform().clouds)
+    return path.startswith((f"sys/policies/acl/{LEARNER_POLICY_PREFIX}", *roles, *keys)) or path == "identity/entity"
 
 
 def _remount(client: httpx.Client, mount: str) -> None:
     if _data(client, f"auth/{mount}/config") or _list(client, f"auth/{mount}/role"):
         client.delete(f"/v1/sys/auth/{mount}")
         client.post(f"/v1/sys/auth/{mount}", json=JWT_MOUNT)
+
+
+def _remount_transit(client: httpx.Client, mount: str) -> None:
+    """A key may say that it cannot be deleted; with its mount it goes all the same."""
+    if _list(client, f"{mount}/keys"):
+        client.delete(f"/v1/sys/mounts/{mount}")
+        client.post(f"/v1/sys/mounts/{mount}", json=TRANSIT_MOUNT)
 
 
 def _mounts(client: httpx.Client, path: str) -> Document:
