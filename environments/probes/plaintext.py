@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
+import contextlib
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -87,18 +88,14 @@ def unwrapped(text: str, *, outermost: bool = False) -> Iterator[str]:
 def _decoded(token: str) -> Iterator[bytes]:
     body = token.rstrip("=").replace("-", "+").replace("_", "/")
     with_padding = body + "=" * (-len(body) % 4)
-    try:
+    with contextlib.suppress(binascii.Error):
         yield base64.b64decode(with_padding)
-    except binascii.Error:
-        pass
     if HEX.fullmatch(token):
         yield bytes.fromhex(token)
 
 
 def _readable(raw: bytes) -> str:
     if raw.startswith((GZIP, ZLIB)):
-        try:
+        with contextlib.suppress(zlib.error):
             raw = zlib.decompressobj(AUTODETECT).decompress(raw, INFLATED)
-        except zlib.error:
-            pass
     return raw.decode("latin-1")

@@ -75,11 +75,12 @@ def read_table(text: str, rows: Sequence[Row]) -> dict[str, StoredRow]:
         BrokenError: they do not have the form of an encrypted table, or are not exactly `rows` in what is internal.
     """
     try:
-        stored = {row.id: row for row in TABLE.validate_json(text)}
+        found = TABLE.validate_json(text)
     except ValidationError as error:
         raise BrokenError(f"The table is not stored in the form that the task gives: {_problems(error)}") from None
+    stored = {row.id: row for row in found}
     wrong = [row["id"] for row in rows if not _same(row, stored.get(row["id"]))]
-    if wrong or len(stored) != len(rows):
+    if wrong or len(found) != len(rows):
         named = ", ".join(wrong[:SHOWN]) or "there are rows that nobody delivered"
         raise BrokenError(f"Not every row is there once, with its region and visits as delivered: {named}")
     return stored
