@@ -41,3 +41,22 @@ path "pki-gcp/certs" { capabilities = ["list"] }
 path "pki-gcp/certs/revoked" { capabilities = ["list"] }
 path "pki-gcp/cert/*" { capabilities = ["read"] }
 path "pki-gcp/revoke" { capabilities = ["update"] }
+# Encryption keys: make, configure and rotate them, and wrap anew what they have wrapped. Nothing here decrypts, makes a
+# data key, exports, backs up, imports, trims or deletes.
+path "transit-aws/keys" { capabilities = ["list"] }
+path "transit-aws/keys/+" { capabilities = ["read", "create", "update"] }
+path "transit-aws/keys/+/config" { capabilities = ["create", "update"] }
+path "transit-aws/keys/+/rotate" { capabilities = ["create", "update"] }
+path "transit-aws/rewrap/+" { capabilities = ["create", "update"] }
+
+path "transit-azure/keys" { capabilities = ["list"] }
+path "transit-azure/keys/+" { capabilities = ["read", "create", "update"] }
+path "transit-azure/keys/+/config" { capabilities = ["create", "update"] }
+path "transit-azure/keys/+/rotate" { capabilities = ["create", "update"] }
+path "transit-azure/rewrap/+" { capabilities = ["create", "update"] }
+
+path "transit-gcp/keys" { capabilities = ["list"] }
+path "transit-gcp/keys/+" { capabilities = ["read", "create", "update"] }
+path "transit-gcp/keys/+/config" { capabilities = ["create", "update"] }
+path "transit-gcp/keys/+/rotate" { capabilities = ["create", "update"] }
+path "transit-gcp/rewrap/+" { capabilities = ["create", "update"] }

@@ -20,6 +20,7 @@ LEARNER_POLICY_PREFIX = "ml-"
 OPERATOR_TTL = "12h"
 JUDGE_TTL = "30m"
 JWT_MOUNT = {"type": "jwt"}
+TRANSIT_MOUNT = {"type": "transit"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ def set_up(client: httpx.Client, audit_log: str, seeds: Seeds) -> None:
     _put(client, "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
     for cloud in platform().clouds:
         _put(client, f"sys/auth/{jwt_mount(cloud)}", JWT_MOUNT)
+        _put(client, f"sys/mounts/{transit_mount(cloud)}", TRANSIT_MOUNT)
         pki.set_up(client, cloud, seeds.authorities[cloud])
     values = seeds.secrets
     with ThreadPoolExecutor(4) as pool:
@@ -52,6 +54,11 @@ def set_up(client: httpx.Client, audit_log: str, seeds: Seeds) -> None:
 def jwt_mount(cloud: str) -> str:
     """Name of the auth mount for workloads of `cloud`."""
     return f"jwt-{cloud}"
+
+
+def transit_mount(cloud: str) -> str:
+    """Name of the mount with the encryption keys of `cloud`."""
+    return f"transit-{cloud}"
 
 
 def secret_paths() -> Iterator[str]:

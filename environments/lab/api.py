@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from environments.access import Access, read_access
+from environments.baseline.cohort import Row, rows
 from environments.errors import BadInputError
 from environments.lab import lint as linting
 from environments.lab.apply import Applied, apply_files
@@ -88,6 +89,14 @@ class Lab:
             BadInputError: Vault refuses the login; the message gives its reason.
         """
         return log_in(self._vault(), self.cloud(cloud).name, role, jwt)
+
+    def cohort(self, cloud: str) -> list[Row]:
+        """The rows of ZT-7's table as they were delivered to a cloud, in plain text, whatever is stored there by now.
+
+        Raises:
+            BadInputError: there is no cloud of that name.
+        """
+        return rows(self.access.params, self.cloud(cloud).name)
 
     @cached_property
     def workbench(self) -> linting.Workbench:

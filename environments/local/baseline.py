@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from environments.baseline import objects, people
+from environments.baseline import cohort, objects, people
 from environments.baseline.people import Newcomers
 from environments.baseline.vault import Seeds
 from environments.errors import FootprintError
@@ -68,6 +68,7 @@ class Baseline:
         for name, cloud in params.clouds.items():
             opa.put_facts(self._opa[name], name, cloud)
             _insist(name, self._kube[name], objects.facts(name, cloud))
+            _insist(name, self._kube[name], cohort.table(params, name))
         self._armed = {name: etcd_state.dump(client) for name, client in self._etcd.items()}
         self._sizes = {name: etcd_state.size(client) for name, client in self._etcd.items()}
 

@@ -9,7 +9,7 @@ from environments.access import Access
 from environments.platform import Workload, platform
 from environments.probes.facts import facts_of, pick
 from environments.probes.guise import first_turn
-from environments.probes.model import AdmissionProbe, LoginProbe, Probe, SecretProbe
+from environments.probes.model import AdmissionProbe, LoginProbe, Probe, SecretProbe, TableProbe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def _spread(case: Case, clouds: list[str], seed: bytes) -> Iterator[Case]:
                 yield from _at(case, cloud, [case.workload] if probe.token.holder == "own" else _peers(case.workload))
         case SecretProbe(of="others"):
             yield from _at(case, case.cloud, _peers(case.workload))
-        case SecretProbe(of="elsewhere"):
+        case SecretProbe(of="elsewhere") | TableProbe(of="elsewhere"):
             for cloud in _without(clouds, case.cloud):
                 yield from _at(case, cloud, [case.workload])
         case SecretProbe(of="far"):

@@ -12,8 +12,17 @@ from environments.labspec import Capability
 from environments.probes.admission import ask_admission
 from environments.probes.cases import Case, cases_of
 from environments.probes.clients import Clients
+from environments.probes.encryption import ask_table
 from environments.probes.identity import ask_lifetime, ask_login
-from environments.probes.model import AdmissionProbe, CapabilitiesProbe, LifetimeProbe, LoginProbe, Probe, SecretProbe
+from environments.probes.model import (
+    AdmissionProbe,
+    CapabilitiesProbe,
+    LifetimeProbe,
+    LoginProbe,
+    Probe,
+    SecretProbe,
+    TableProbe,
+)
 from environments.probes.observation import NOT_ASKED, BrokenError, Finding, Observation, UnreachableError
 from environments.probes.secrets import ask_capabilities, ask_secret
 from environments.probes.wire import Wire
@@ -106,7 +115,7 @@ def capability_of(probe: Probe) -> Capability:
     match probe:
         case LoginProbe() | LifetimeProbe():
             return "identity"
-        case SecretProbe() | CapabilitiesProbe():
+        case SecretProbe() | CapabilitiesProbe() | TableProbe():
             return "secrets"
         case AdmissionProbe():
             return "admission"
@@ -124,6 +133,8 @@ def _asker(case: Case, wire: Wire) -> Callable[[], Finding]:
             return lambda: ask_capabilities(capabilities, case, wire)
         case AdmissionProbe() as admission:
             return lambda: ask_admission(admission, case, wire)
+        case TableProbe() as table:
+            return lambda: ask_table(table, case, wire)
 
 
 def _may_settle(case: Case, seen: Observation) -> bool:

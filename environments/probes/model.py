@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
@@ -27,6 +28,13 @@ Kind = Literal[
     "CronJob",
 ]
 Decision = Literal["allowed", "refused"]
+# How the questions about the encrypted table may be put: where one looks, by which path a key is used, what is moved.
+HOWS: Final[Mapping[str, Sequence[str]]] = {
+    "clear": ("configmaps", "everywhere"),
+    "use": ("decrypt", "encrypt", "rewrap", "datakey/plaintext", "datakey/wrapped", "manage"),
+    "export": ("export", "backup"),
+    "moved": ("row", "label", "cloud"),
+}
 
 
 class BaseProbe(Strict):
@@ -179,7 +187,28 @@ class AdmissionProbe(BaseProbe):
         return self
 
 
-Probe: TypeAlias = LoginProbe | LifetimeProbe | SecretProbe | CapabilitiesProbe | AdmissionProbe
+class TableProbe(BaseProbe):
+    """A question about the table with labelled data on a cloud: `HOWS` lists which, and how each may be put.
+
+    `label` is whose key or fields it is about. `of: elsewhere` asks the same of each other cloud's key.
+    """
+
+    kind: Literal["table"]
+    expect: Decision
+    ask: Literal["clear", "recover", "use", "outdated", "current", "settings", "export", "moved", "shared"]
+    how: str = ""
+    label: Literal["personal", "health"] = "health"
+    of: Literal["own", "elsewhere"] = "own"
+    workload: str = "features/feature-store"
+
+    @model_validator(mode="after")
+    def _known_way(self) -> Self:
+        if self.how not in HOWS.get(self.ask, ("",)):
+            raise ValueError(f"{self.ask} is asked by how: {', '.join(HOWS.get(self.ask, ()))}")
+        return self
+
+
+Probe: TypeAlias = LoginProbe | LifetimeProbe | SecretProbe | CapabilitiesProbe | AdmissionProbe | TableProbe
 AnyProbe = Annotated[Probe, Field(discriminator="kind")]
 PROBES: TypeAdapter[list[Probe]] = TypeAdapter(list[AnyProbe])
 
