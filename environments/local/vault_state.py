@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 
 from environments.baseline import pki
+from environments.baseline.approle import credential_path
 from environments.baseline.pki import pki_mount
 from environments.baseline.vault import JWT_MOUNT, LEARNER_POLICY_PREFIX, Seeds, jwt_mount
+from environments.local import approle_state
 from environments.platform import platform
 
 Document = dict[str, Any]
@@ -68,6 +70,8 @@ def dump(client: httpx.Client, known: Known) -> Document:
         document |= {
             f"{engine}/{lists}": sorted(_list(client, f"{engine}/{lists}")) for engine in engines for lists in PKI_LISTS
         }
+        for told in pool.map(lambda cloud: approle_state.document(client, cloud), platform().clouds):
+            document |= told
         document["sys/key-status"] = _data(client, "sys/key-status")["term"]
         document["identity/entity"] = sorted(_list(client, "identity/entity/id"))
         document["auth/token/accessors"] = sorted(set(_list(client, "auth/token/accessors")) - {_own_accessor(client)})
@@ -98,6 +102,7 @@ def undo(client: httpx.Client, seeds: Seeds) -> None:
         list(pool.map(lambda path: client.delete(f"/v1/{path}"), policies))
         list(pool.map(lambda cloud: _remount(client, jwt_mount(cloud)), platform().clouds))
         list(pool.map(lambda cloud: _renew_pki(client, cloud, seeds), platform().clouds))
+        list(pool.map(lambda cloud: approle_state.undo(client, cloud, seeds.incidents[cloud]), platform().clouds))
     if entities := list(_list(client, "identity/entity/id")):
         client.post("/v1/identity/entity/batch-delete", json={"entity_ids": entities})
 
@@ -111,10 +116,12 @@ def revoke_tokens(client: httpx.Client) -> int:
 
 
 def _is_learners(path: str) -> bool:
-    """Policies `ml-…`, the jwt mounts, roles and certificates of the PKI engines. Logging in makes entities."""
+    """Policies `ml-…`, the jwt mounts, roles and certificates of the PKI engines, push credentials. Logging in makes entities."""
     roles = [f"auth/{jwt_mount(cloud)}/" for cloud in platform().clouds]
     roles += [f"{pki_mount(cloud)}/{part}" for cloud in platform().clouds for part in ("roles/", *PKI_LISTS)]
-    return path.startswith((f"sys/policies/acl/{LEARNER_POLICY_PREFIX}", *roles)) or path == "identity/entity"
+    exact = {f"kv/metadata/{credential_path(cloud)}" for cloud in platform().clouds} | {"identity/entity"}
+    exact |= {approle_state.secret_ids(cloud) for cloud in platform().clouds}
+    return path.startswith((f"sys/policies/acl/{LEARNER_POLICY_PREFIX}", *roles)) or path in exact
 
 
 def _remount(client: httpx.Client, mount: str) -> None:
