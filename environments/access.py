@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from environments.errors import BadInputError
 from environments.params import LearnerParams
+from environments.rehearsal import Incident, Record
 from environments.yamlfile import Strict, read_text
 
 ACCESS_VARIABLE = "MOD209_ACCESS"
@@ -59,7 +60,10 @@ class WorkbenchAccess(Strict):
 
 
 class Access(Strict):
-    """Everything that one role needs to work on one footprint."""
+    """Everything that one role needs to work on one footprint.
+
+    `rehearsal` is what the watch saw of the learner's rotation; only the judge has it from here, operators ask the workbench.
+    """
 
     role: Role
     provider: str
@@ -68,6 +72,8 @@ class Access(Strict):
     vault: VaultAccess
     workbench: WorkbenchAccess | None = None
     params: LearnerParams
+    incidents: dict[str, Incident] = Field(default_factory=dict)
+    rehearsal: Record | None = None
 
     def ports(self) -> tuple[int, ...]:
         """The loopback TCP ports behind all endpoints, sorted."""

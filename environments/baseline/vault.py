@@ -9,46 +9,68 @@ from dataclasses import dataclass
 
 import httpx
 
-from environments.baseline import pki
+from environments.baseline import approle, pki
 from environments.baseline.objects import HERE
 from environments.pki import Authority
 from environments.platform import platform
+from environments.rehearsal import Incident
 
 OPERATOR_POLICY = "mod209-operator"
 JUDGE_POLICY = "mod209-judge"
+WATCH_POLICY = "mod209-watch"
 LEARNER_POLICY_PREFIX = "ml-"
 OPERATOR_TTL = "12h"
 JUDGE_TTL = "30m"
 JWT_MOUNT = {"type": "jwt"}
 TRANSIT_MOUNT = {"type": "transit"}
+POLICIES = {
+    OPERATOR_POLICY: "vault-operator.hcl",
+    JUDGE_POLICY: "vault-judge.hcl",
+    WATCH_POLICY: "vault-watch.hcl",
+    approle.PUSH_POLICY: "vault-push.hcl",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seeds:
-    """What is drawn once for a footprint, so that every reset brings the same back: secrets by path, and each cloud's root."""
+    """What is drawn once for a footprint, so that every reset brings the same back: secrets by path, each cloud's root, and its incident."""
 
     secrets: Mapping[str, str]
     authorities: Mapping[str, Authority]
+    incidents: Mapping[str, Incident]
 
 
 def draw() -> Seeds:
     """New random values for everything."""
-    return Seeds(secrets={path: secrets.token_hex(16) for path in secret_paths()}, authorities=pki.authorities())
+    authorities = pki.authorities()
+    values = {path: secrets.token_hex(16) for path in secret_paths()}
+    return Seeds(secrets=values, authorities=authorities, incidents=approle.draw(authorities))
 
 
 def set_up(client: httpx.Client, audit_log: str, seeds: Seeds) -> None:
     """Bring a new Vault to the baseline. `client` carries the root token; `audit_log` is a path on Vault's machine."""
     _put(client, "sys/audit/file", {"type": "file", "options": {"file_path": audit_log, "mode": "0600"}})
-    for name, file in ((OPERATOR_POLICY, "vault-operator.hcl"), (JUDGE_POLICY, "vault-judge.hcl")):
-        _put(client, f"sys/policies/acl/{name}", {"policy": (HERE / file).read_text()})
+    for name, file in POLICIES.items():
+        _put(client, f"sys/policies/acl/{name}", {"policy": policy_text(file)})
     _put(client, "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
     for cloud in platform().clouds:
         _put(client, f"sys/auth/{jwt_mount(cloud)}", JWT_MOUNT)
         _put(client, f"sys/mounts/{transit_mount(cloud)}", TRANSIT_MOUNT)
         pki.set_up(client, cloud, seeds.authorities[cloud])
-    values = seeds.secrets
+        approle.set_up(client, cloud, seeds.incidents[cloud])
+    bodies: dict[str, Mapping[str, object]] = {path: {"data": {"value": text}} for path, text in seeds.secrets.items()}
+    bodies |= {approle.credential_path(cloud): approle.credential(one) for cloud, one in seeds.incidents.items()}
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda path: _put(client, f"kv/data/{path}", {"data": {"value": values[path]}}), values))
+        list(pool.map(lambda path: _put(client, f"kv/data/{path}", bodies[path]), bodies))
+
+
+def policy_text(file: str) -> str:
+    """A policy of ours: lines with `{cloud}` stand there once for each cloud."""
+    lines = (HERE / file).read_text().splitlines()
+    clouds = list(platform().clouds)
+    return "\n".join(
+        line.replace("{cloud}", cloud) for line in lines for cloud in (clouds if "{cloud}" in line else clouds[:1])
+    )
 
 
 def jwt_mount(cloud: str) -> str:
@@ -77,6 +99,11 @@ def operator_token(client: httpx.Client) -> str:
 def judge_token(client: httpx.Client) -> str:
     """A new token for the judge."""
     return _new_token(client, JUDGE_POLICY, JUDGE_TTL)
+
+
+def watch_token(client: httpx.Client) -> str:
+    """A new token for the watch of a rotation."""
+    return _new_token(client, WATCH_POLICY, OPERATOR_TTL)
 
 
 def _new_token(client: httpx.Client, policy: str, ttl: str) -> str:

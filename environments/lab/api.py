@@ -20,6 +20,7 @@ from environments.lab.cloud import Cloud
 from environments.lab.course import access_file, course_dir
 from environments.lab.credentials import PemFolder
 from environments.lab.vault import connect, log_in
+from environments.lab.watch import Leak, Watch, leak_of
 from environments.labspec import LabSpec, load_lab
 from environments.platform import Workload, platform
 
@@ -127,6 +128,24 @@ class Lab:
         if applied.admission_changed:
             self._settled_at = time.monotonic() + ADMISSION_SETTLES_SECONDS
         return applied
+
+    def leak(self, cloud: str) -> Leak:
+        """What the incident report says about `cloud`: `.secret_id`, `.fingerprint` and the push jobs' `.certificates`.
+
+        Raises:
+            BadInputError: there is no such cloud.
+        """
+        return leak_of(self.access.incidents[self.cloud(cloud).name])
+
+    def watch(self) -> Watch:
+        """Clients that work with the push credentials of all clouds while the context lasts, a minute at most.
+
+        Raises:
+            BadInputError: these credentials are not an operator's.
+        """
+        if self.access.workbench is None:
+            raise BadInputError("These credentials may not watch.", hint="Use the operator's access file.")
+        return Watch(self.access.workbench)
 
     def check(self, name: str) -> CheckReport:
         """Ask the footprint the visible questions of a task (`ZT-1`) or of one check (`ZT-1.2`).

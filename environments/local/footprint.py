@@ -56,7 +56,8 @@ class LocalFootprint:
             self._planes[name] = control_plane.plan(name, self.directory / name, ports, binaries, agent.webhook)
         self._vault = vault.plan(self.directory / "vault", port(), binaries["vault"], self._authority)
         endpoints = {name: agent.keeper for name, agent in self._opas.items()}
-        self._bench = workbench.plan(self.directory / "workbench", port(), binaries, endpoints, self._authority)
+        folder, vault_api = self.directory / "workbench", self._vault.endpoint
+        self._bench = workbench.plan(folder, port(), binaries, endpoints, vault_api, self._authority)
 
     def start(self, progress: Progress) -> None:
         """Start all servers, bring them to the baseline and remember it.
@@ -111,6 +112,8 @@ class LocalFootprint:
             vault=VaultAccess(address=self._vault.endpoint.url, ca=self._vault.ca, token=token),
             workbench=bench if operator else None,
             params=self.params,
+            incidents=dict(self._seeds.incidents),
+            rehearsal=None if operator else self._bench.record(),
         )
 
     def reset(self, only: str | None, params: LearnerParams | None) -> dict[str, Any]:
@@ -132,6 +135,7 @@ class LocalFootprint:
         """After a learner's run and before the judge; see `Baseline.settle`."""
         began = time.monotonic()
         self._bench.renew_token()
+        self._bench.end_watch()
         report = self._baseline.settle()
         report["tampered"] += [f"vault: {deed}" for deed in vault_audit.deeds(self._vault.audit_log, self._audited)]
         return timed(report, began)
@@ -198,6 +202,7 @@ class LocalFootprint:
 
     def _arm(self) -> None:
         self._audited = vault_audit.length(self._vault.audit_log)
+        self._bench.arm_watch(baseline_vault.watch_token(self._vault_client))
         write_access(self.directory / "operator.json", self.access("operator"))
         self._baseline.arm(self.params)  # last: a policy of the learner's own can stop it, and they need the new access
 

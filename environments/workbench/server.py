@@ -1,6 +1,7 @@
-"""The workbench: lints learners' policies and loads them into the clouds' OPAs. The only way in, and its own process.
+"""The workbench: lints learners' policies, loads them into the clouds' OPAs, and watches rotations. Its own process.
 
-Run as `python -m environments.workbench.server CONFIG`. It holds the certificate that may load into OPA, and nothing else.
+Run as `python -m environments.workbench.server CONFIG`. It holds the certificate that may
+load into OPA, and a token that reads push credentials, and nothing else.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hmac
 import json
 import ssl
 import sys
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import httpx
 from environments.local.control_plane import Endpoint
 from environments.local.opa import replace_modules
 from environments.workbench.lint import Linter, Problem
+from environments.workbench.watch import NotWatchingError, Watch, WatchConfig
 from environments.yamlfile import Strict
 
 MAX_BODY = 1 << 20
@@ -44,6 +47,7 @@ class Config(Strict):
     opa: Path
     vault: Path
     opas: dict[str, OpaConfig]
+    watch: WatchConfig
 
 
 class Workbench:
@@ -79,6 +83,8 @@ def serve(config: Config) -> None:
     """Serve until killed."""
     workbench = Workbench(config)
     routes = {"/lint": workbench.lint, "/apply": workbench.apply}
+    watch = Watch(config.watch)
+    watching = {"/watch/begin": watch.begin, "/watch/using": watch.using, "/watch/end": watch.end}
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -88,6 +94,9 @@ def serve(config: Config) -> None:
             self._answer(200 if self.path == "/health" else 404, {})
 
         def do_POST(self) -> None:
+            if self._is_operators() and self.path in watching:
+                self._watch(watching[self.path])
+                return
             files, refusal = self._files()
             if refusal:
                 self.close_connection = True
@@ -98,10 +107,20 @@ def serve(config: Config) -> None:
                 422 if problems else 200, {"ok": not problems, "errors": [problem.as_dict() for problem in problems]}
             )
 
+        def _is_operators(self) -> bool:
+            given = self.headers.get("Authorization", "")
+            return hmac.compare_digest(given.encode(), f"Bearer {config.token.read_text()}".encode())
+
+        def _watch(self, what: Callable[[], dict[str, Any]]) -> None:
+            self.close_connection = self.headers.get("Content-Length", "0") != "0"  # a body is of no use here
+            try:
+                self._answer(200, what())
+            except NotWatchingError as error:
+                self._answer(409, {"error": str(error)})
+
         def _files(self) -> tuple[dict[str, str], tuple[int, dict[str, Any]] | None]:
             """The files sent, or the answer that refuses them."""
-            given = self.headers.get("Authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {config.token.read_text()}".encode()):
+            if not self._is_operators():
                 return {}, (401, {"error": "wrong token"})
             length = self.headers.get("Content-Length", "")
             if self.path not in routes or not length.isdigit() or int(length) > MAX_BODY:

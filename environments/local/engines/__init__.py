@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 import httpx
 
 from environments.baseline.vault import Seeds
-from environments.local.engines import jwt, pki, transit
+from environments.local.engines import approle, jwt, pki, transit
 
 __all__ = ["ENGINES", "Engine"]
 
@@ -26,4 +26,4 @@ class Engine(Protocol):
         """Bring it back to how it began, if it is not."""
 
 
-ENGINES: Final[tuple[Engine, ...]] = (jwt, pki, transit)
+ENGINES: Final[tuple[Engine, ...]] = (jwt, pki, transit, approle)
