@@ -67,6 +67,7 @@ class Access(Strict):
     clouds: dict[str, CloudAccess]
     vault: VaultAccess
     workbench: WorkbenchAccess | None = None
+    reach: str = Field(default="", description="path of our program that knows what NetworkPolicies allow")
     params: LearnerParams
 
     def ports(self) -> tuple[int, ...]:

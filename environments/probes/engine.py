@@ -11,10 +11,23 @@ from environments.access import Access
 from environments.labspec import Capability
 from environments.probes.admission import ask_admission
 from environments.probes.cases import Case, cases_of
+from environments.probes.certificates import ask_certificate
 from environments.probes.clients import Clients
+from environments.probes.handshakes import ask_handshake
 from environments.probes.identity import ask_lifetime, ask_login
-from environments.probes.model import AdmissionProbe, CapabilitiesProbe, LifetimeProbe, LoginProbe, Probe, SecretProbe
+from environments.probes.model import (
+    AdmissionProbe,
+    CapabilitiesProbe,
+    CertificateProbe,
+    HandshakeProbe,
+    LifetimeProbe,
+    LoginProbe,
+    Probe,
+    ReachProbe,
+    SecretProbe,
+)
 from environments.probes.observation import NOT_ASKED, BrokenError, Finding, Observation, UnreachableError
+from environments.probes.reachability import ask_reach
 from environments.probes.secrets import ask_capabilities, ask_secret
 from environments.probes.wire import Wire
 
@@ -106,13 +119,15 @@ def capability_of(probe: Probe) -> Capability:
     match probe:
         case LoginProbe() | LifetimeProbe():
             return "identity"
-        case SecretProbe() | CapabilitiesProbe():
+        case SecretProbe() | CapabilitiesProbe() | CertificateProbe() | HandshakeProbe():
             return "secrets"
+        case ReachProbe():
+            return "traffic"
         case AdmissionProbe():
             return "admission"
 
 
-def _asker(case: Case, wire: Wire) -> Callable[[], Finding]:
+def _asker(case: Case, wire: Wire) -> Callable[[], Finding]:  # noqa: PLR0911 - one for each kind of probe
     match case.probe:
         case LoginProbe() as login:
             return lambda: ask_login(login, case, wire)
@@ -122,6 +137,12 @@ def _asker(case: Case, wire: Wire) -> Callable[[], Finding]:
             return lambda: ask_secret(secret, case, wire)
         case CapabilitiesProbe() as capabilities:
             return lambda: ask_capabilities(capabilities, case, wire)
+        case ReachProbe() as reach:
+            return lambda: ask_reach(reach, case, wire)
+        case HandshakeProbe() as handshake:
+            return lambda: ask_handshake(handshake, case, wire)
+        case CertificateProbe() as certificate:
+            return lambda: ask_certificate(certificate, case, wire)
         case AdmissionProbe() as admission:
             return lambda: ask_admission(admission, case, wire)
 
