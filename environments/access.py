@@ -71,6 +71,7 @@ class Access(Strict):
     clouds: dict[str, CloudAccess]
     vault: VaultAccess
     workbench: WorkbenchAccess | None = None
+    reach: str = Field(default="", description="path of our program that knows what NetworkPolicies allow")
     params: LearnerParams
     incidents: dict[str, Incident] = Field(default_factory=dict)
     rehearsal: Record | None = None

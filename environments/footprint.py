@@ -33,12 +33,14 @@ def silent(_: str) -> None:
 
 
 Part = Literal["admission", "vault", "rbac"]
-SERVERS = ("etcd", "kube-apiserver", "opa", "vault")
+SERVERS = ("etcd", "kube-apiserver", "opa", "vault", "reach")
 TEMPORARY = "temporary"
 ABANDONED_SECONDS = 60.0  # a younger one may be about to start
 TOLD_PACKAGES = 200
 TOLD_BYTES = 20_000_000
-CAPABILITIES: Final[dict[str, frozenset[Capability]]] = {"local": frozenset({"admission", "identity", "secrets"})}
+CAPABILITIES: Final[dict[str, frozenset[Capability]]] = {
+    "local": frozenset({"admission", "identity", "secrets", "traffic"})
+}
 
 
 class Footprint:

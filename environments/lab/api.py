@@ -22,7 +22,7 @@ from environments.lab.credentials import PemFolder
 from environments.lab.vault import connect, log_in
 from environments.lab.watch import Leak, Watch, leak_of
 from environments.labspec import LabSpec, load_lab
-from environments.platform import Workload, platform
+from environments.platform import Flow, Workload, platform
 
 if TYPE_CHECKING:
     import hvac
@@ -39,6 +39,7 @@ class Lab:
         slug: the lab's name, `zero-trust`.
         clouds: the clouds by name.
         workloads: the platform's workloads (`.namespace .account .role .data .policy(cloud) .secret(cloud)`).
+        flows: the traffic that the platform needs (`.source .target .port .protocol`), all other is refused.
         audience: the audience that tokens for Vault must carry; it is this learner's own.
         root: the folder that `policies/` and `manifests/` are in.
     """
@@ -49,6 +50,7 @@ class Lab:
         self.root = root or Path.cwd()
         self.audience = access.params.audience
         self.workloads: list[Workload] = list(platform().workloads)
+        self.flows: list[Flow] = platform().needed
         self._owner = ExitStack()
         self._pems = PemFolder(self._owner)
         atexit.register(self.close)

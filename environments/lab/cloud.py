@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from environments.params import CloudParams
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
+FIELD_MANAGER = "mod209-operator"
 TOKEN_SECONDS = 600  # the shortest life that Kubernetes gives a service-account token
 
 
@@ -102,6 +104,19 @@ class Cloud:
         except BadInputError as refusal:
             return f"refused: {refusal.message}"
         return "admitted"
+
+    def apply(self, body: dict[str, Any]) -> None:
+        """Create the object on this cloud, or bring it in line with `body` (server-side apply).
+
+        Raises:
+            BadInputError: the cloud has no such kind, the namespace is missing, or it refuses the object.
+            FootprintError: the cloud does not answer.
+        """
+        name = body["metadata"]["name"]
+        path, headers = f"{self.kinds.collection(body)}/{name}", {"Content-Type": "application/apply-patch+yaml"}
+        options = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        text = json.dumps(body)  # JSON is YAML
+        self.request("PATCH", path, f"{body['kind']} {name}", params=options, headers=headers, content=text)
 
     def account_uid(self, namespace: str, account: str) -> str:
         """The uid of a service account: new each time that the account is created.

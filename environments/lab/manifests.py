@@ -11,7 +11,6 @@ from environments.errors import BadInputError
 from environments.lab.cloud import Cloud
 from environments.lab.lint import lint_yaml, refuse
 
-FIELD_MANAGER = "mod209-operator"
 ADMISSION_KINDS = frozenset({"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"})
 
 
@@ -53,11 +52,7 @@ def apply_manifest(cloud: Cloud, manifest: Manifest) -> None:
         BadInputError: the cloud has no such kind, the namespace is missing, or it refuses the object.
         FootprintError: the cloud does not answer.
     """
-    options = {"fieldManager": FIELD_MANAGER, "force": "true"}
-    headers = {"Content-Type": "application/apply-patch+yaml"}
     try:
-        path = f"{cloud.kinds.collection(manifest.body)}/{manifest.body['metadata']['name']}"
-        text = yaml.safe_dump(manifest.body)
-        cloud.request("PATCH", path, manifest.title, params=options, headers=headers, content=text)
+        cloud.apply(manifest.body)
     except BadInputError as error:
         raise BadInputError(f"{manifest.file}:{manifest.line}: {error.message}", hint=error.hint) from None

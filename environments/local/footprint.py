@@ -111,6 +111,7 @@ class LocalFootprint:
             clouds=clouds,
             vault=VaultAccess(address=self._vault.endpoint.url, ca=self._vault.ca, token=token),
             workbench=bench if operator else None,
+            reach=str(self._binaries.get("reach", "")),
             params=self.params,
             incidents=dict(self._seeds.incidents),
             rehearsal=None if operator else self._bench.record(),

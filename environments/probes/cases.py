@@ -9,7 +9,15 @@ from environments.access import Access
 from environments.platform import Workload, platform
 from environments.probes.facts import facts_of, pick
 from environments.probes.guise import first_turn
-from environments.probes.model import AdmissionProbe, LoginProbe, Probe, SecretProbe, TableProbe
+from environments.probes.model import (
+    AdmissionProbe,
+    CertificateProbe,
+    HandshakeProbe,
+    LoginProbe,
+    Probe,
+    SecretProbe,
+    TableProbe,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +78,13 @@ def _spread(case: Case, clouds: list[str], seed: bytes) -> Iterator[Case]:
         case LoginProbe() as probe:
             for cloud in [case.cloud] if probe.token.cloud == "own" else _without(clouds, case.cloud):
                 yield from _at(case, cloud, [case.workload] if probe.token.holder == "own" else _peers(case.workload))
-        case SecretProbe(of="others"):
+        case HandshakeProbe() as probe:
+            elsewhere = probe.client == "elsewhere"
+            for cloud in _without(clouds, case.cloud) if elsewhere else [case.cloud]:
+                yield from _at(case, cloud, _callers(case.workload, may=probe.client != "others"))
+        case SecretProbe(of="others") | CertificateProbe(of="others"):
             yield from _at(case, case.cloud, _peers(case.workload))
-        case SecretProbe(of="elsewhere") | TableProbe(of="elsewhere"):
+        case SecretProbe(of="elsewhere") | CertificateProbe(of="elsewhere") | TableProbe(of="elsewhere"):
             for cloud in _without(clouds, case.cloud):
                 yield from _at(case, cloud, [case.workload])
         case SecretProbe(of="far"):
@@ -87,8 +99,18 @@ def _spread(case: Case, clouds: list[str], seed: bytes) -> Iterator[Case]:
 
 def _at(case: Case, cloud: str, targets: Iterable[Workload]) -> Iterator[Case]:
     for target in targets:
-        facts = {**case.facts, "target": target.secret(cloud)}
+        facts = {
+            **case.facts,
+            "target": target.secret(cloud),
+            "target_role": target.role,
+            "target_identity": target.identity(cloud),
+        }
         yield replace(case, target_cloud=cloud, target=target, facts=facts)
+
+
+def _callers(workload: Workload, *, may: bool) -> list[Workload]:
+    callers = platform().callers(workload)
+    return callers if may else [peer for peer in _peers(workload) if peer not in callers]
 
 
 def _peers(workload: Workload) -> list[Workload]:

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 from environments.access import Access
 from environments.labspec import Capability
-from environments.probes.admission import ask_admission
 from environments.probes.cases import Case, cases_of
 from environments.probes.clients import Clients
-from environments.probes.encryption import ask_table
-from environments.probes.identity import ask_lifetime, ask_login
-from environments.probes.model import (
-    AdmissionProbe,
-    CapabilitiesProbe,
-    LifetimeProbe,
-    LoginProbe,
-    Probe,
-    SecretProbe,
-    TableProbe,
-)
+from environments.probes.model import AdmissionProbe, CapabilitiesProbe, LifetimeProbe, Probe
 from environments.probes.observation import NOT_ASKED, BrokenError, Finding, Observation, UnreachableError
-from environments.probes.secrets import ask_capabilities, ask_secret
+from environments.probes.subjects import subject_of
 from environments.probes.wire import Wire
 
 THREADS = 8  # more only wait for each other: a request is mostly work, here and at the server
@@ -97,7 +86,7 @@ class Prober:
         if case.probe.destroys and self._access.role != "judge":
             return _not_asked(case, "Only the judge asks this: it would break what you are working on.")
         try:
-            return _asker(case, wire)()
+            return subject_of(case.probe).ask(case.probe, case, wire)
         except BrokenError as error:
             return Finding(
                 request=_about(case), expected=_expected(case.probe), got="error", detail=str(error), ok=False
@@ -112,29 +101,7 @@ class Prober:
 
 def capability_of(probe: Probe) -> Capability:
     """What the provider must be able to do for `probe` to be asked."""
-    match probe:
-        case LoginProbe() | LifetimeProbe():
-            return "identity"
-        case SecretProbe() | CapabilitiesProbe() | TableProbe():
-            return "secrets"
-        case AdmissionProbe():
-            return "admission"
-
-
-def _asker(case: Case, wire: Wire) -> Callable[[], Finding]:
-    match case.probe:
-        case LoginProbe() as login:
-            return lambda: ask_login(login, case, wire)
-        case LifetimeProbe() as lifetime:
-            return lambda: ask_lifetime(lifetime, case, wire)
-        case SecretProbe() as secret:
-            return lambda: ask_secret(secret, case, wire)
-        case CapabilitiesProbe() as capabilities:
-            return lambda: ask_capabilities(capabilities, case, wire)
-        case AdmissionProbe() as admission:
-            return lambda: ask_admission(admission, case, wire)
-        case TableProbe() as table:
-            return lambda: ask_table(table, case, wire)
+    return subject_of(probe).needs
 
 
 def _may_settle(case: Case, seen: Observation) -> bool:

@@ -91,6 +91,11 @@ class Wire:
         with self._lock:
             self._clean_up.append(lambda: self.clients.kube(cloud, "DELETE", path, None, None, **params))
 
+    def at_end(self, close: Callable[[], object]) -> None:
+        """Close something when the run is over."""
+        with self._lock:
+            self._clean_up.append(close)
+
     def clean_up(self, pool: Executor) -> None:
         """Delete what probes have stored, as far as it goes: a reset takes care of the rest."""
         list(pool.map(_attempt, self._clean_up))

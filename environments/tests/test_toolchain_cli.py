@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from environments.errors import ToolError
-from environments.tests.toolchain_mirror import ANSWERS, Machine, Mirror, fake_binary
+from environments.tests.toolchain_mirror import PUBLISHED, Machine, Mirror, fake_binary
 from environments.toolchain import catalog
 from environments.toolchain.cli import tools_command
 
@@ -26,11 +26,12 @@ def app() -> typer.Typer:
 
 @pytest.fixture
 def releases(machine: Machine, mirror: Mirror) -> Mirror:
-    """A publisher that has all tools."""
+    """A publisher that has all tools but our own, which a Go builds."""
     machine.environment.setenv("MOD209_RELEASES", mirror.url)
     machine.environment.setenv("COLUMNS", "160")
-    for name in ANSWERS:
+    for name in PUBLISHED:
         mirror.publish(name, fake_binary(name))
+    machine.put_go(f"/bin/cp {machine.put('reach', fake_binary('reach'), machine.root / 'payload')} $out")
     return mirror
 
 
@@ -45,7 +46,7 @@ def test_fetch_gets_what_is_missing_and_draws_on_standard_error(app: typer.Typer
     result = CliRunner().invoke(app, ["--fetch", "--json"])
     tools = json.loads(result.stdout)["tools"]
     assert {tool["name"]: (tool["version"], tool["source"]) for tool in tools} == {
-        name: (spec.version, "release") for name, spec in catalog().items()
+        name: (spec.version, "release" if spec.release else "built") for name, spec in catalog().items()
     }
     assert "ready" in result.stderr
     assert releases.asset("vault") in releases.asked
@@ -68,7 +69,8 @@ def test_json_has_null_for_what_is_missing(app: typer.Typer, releases: Mirror, m
 def test_the_table_says_where_each_tool_came_from(app: typer.Typer, releases: Mirror) -> None:
     CliRunner().invoke(app, ["--fetch"])
     output = CliRunner().invoke(app, []).stdout
-    assert output.count("cache, release:") == len(catalog())
+    assert output.count("cache, release:") == len(PUBLISHED)
+    assert output.count("cache, built:") == 1
 
 
 def test_a_failure_is_an_expected_error(app: typer.Typer, releases: Mirror, machine: Machine) -> None:

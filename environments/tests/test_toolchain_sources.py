@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from environments.errors import ToolError
-from environments.tests.toolchain_mirror import ANSWERS, Machine, Mirror, fake_binary
+from environments.tests.toolchain_mirror import PUBLISHED, Machine, Mirror, fake_binary
 from environments.toolchain import Event, Stage, download, locate, resolve
 from environments.toolchain.catalog import spec_of
 from environments.toolchain.download import _check, sum_in
@@ -40,20 +40,20 @@ def refusal(name: str) -> str:
 
 
 def test_all_tools_come_from_releases_and_then_from_the_cache(releases: Mirror, machine: Machine) -> None:
-    for name in ANSWERS:
+    for name in PUBLISHED:
         releases.publish(name, fake_binary(name))
-    tools = resolve(list(ANSWERS))
-    assert list(tools) == list(ANSWERS)
+    tools = resolve(PUBLISHED)
+    assert list(tools) == PUBLISHED
     assert {tool.source for tool in tools.values()} == {"release"}
     assert all(tool.origin.startswith(releases.url) for tool in tools.values())
     asked = len(releases.asked)
-    assert {tool.source for tool in resolve(list(ANSWERS)).values()} == {"cache"}
+    assert {tool.source for tool in resolve(PUBLISHED).values()} == {"cache"}
     assert len(releases.asked) == asked
     assert machine.leftovers() == []
 
 
 def test_only_what_is_asked_for_is_fetched(releases: Mirror) -> None:
-    for name in ANSWERS:
+    for name in PUBLISHED:
         releases.publish(name, fake_binary(name))
     resolve(["opa"])
     assert releases.asked == [releases.checksums("opa"), releases.asset("opa")]

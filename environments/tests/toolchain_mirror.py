@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from environments.toolchain.catalog import Arch, ToolSpec, architecture, catalog, spec_of
+from environments.toolchain.catalog import Arch, ReleaseSpec, ToolSpec, architecture, catalog, spec_of
 
 DEADLINE_SECONDS = 30.0
 ANSWERS: Mapping[str, str] = {
@@ -28,7 +28,9 @@ ANSWERS: Mapping[str, str] = {
     "kubectl": "Client Version: v{}",
     "opa": "Version: {}",
     "vault": "Vault v{} (deadbeef), built 2026-01-01T00:00:00Z",
+    "reach": "reach v{}",
 }
+PUBLISHED = [name for name in ANSWERS if spec_of(name).release]
 Fault = Literal["missing", "truncated", "silent", "held"]
 
 
@@ -67,11 +69,16 @@ class Mirror:
 
     def asset(self, name: str) -> str:
         """Where the release of `name` is on this mirror."""
-        return _below(spec_of(name).release.asset, spec_of(name))
+        return _below(_release(spec_of(name)).asset, spec_of(name))
 
     def checksums(self, name: str) -> str:
         """Where the checksums of `name` are on this mirror."""
-        return _below(spec_of(name).release.checksums, spec_of(name))
+        return _below(_release(spec_of(name)).checksums, spec_of(name))
+
+
+def _release(spec: ToolSpec) -> ReleaseSpec:
+    assert spec.release, "nobody publishes this tool"
+    return spec.release
 
 
 def _below(template: str, spec: ToolSpec) -> str:
@@ -80,10 +87,11 @@ def _below(template: str, spec: ToolSpec) -> str:
 
 
 def _pack(spec: ToolSpec, arch: Arch, binary: bytes) -> bytes:
-    if spec.release.member is None:
+    release = _release(spec)
+    if release.member is None:
         return binary
-    member, packed = spec.release.member.format(version=spec.version, arch=arch), io.BytesIO()
-    if spec.release.asset.endswith(".zip"):
+    member, packed = release.member.format(version=spec.version, arch=arch), io.BytesIO()
+    if release.asset.endswith(".zip"):
         with zipfile.ZipFile(packed, "w") as zipped:
             zipped.writestr(member, binary)
     else:

@@ -50,7 +50,7 @@ class ReleaseSpec(Strict):
 
 
 class BuildSpec(Strict):
-    """A build from source: `package`, built in the wrapper module `modules/<module>`; `stamp` is set to the version."""
+    """A build from source: `package`, built in the module `modules/<module>`, where our own tools are; `stamp` is set to the version."""
 
     module: str
     package: str
@@ -59,12 +59,12 @@ class BuildSpec(Strict):
 
 
 class ToolSpec(Strict):
-    """One tool: its version, how to ask a binary for it, and where to get the binary."""
+    """One tool: its version, how to ask a binary for it, and where to get the binary. Our own have no release."""
 
     version: str
     ask: tuple[str, ...]
     answer: Annotated[str, AfterValidator(_has_one_group)]
-    release: ReleaseSpec
+    release: ReleaseSpec | None = None
     build: BuildSpec
 
 

@@ -50,9 +50,13 @@ def download(task: Task, source: Source, base: str | None) -> Tool:
         StorageError: the cache cannot be written.
     """
     release = task.spec.release
+    if release is None:
+        raise UnavailableError("nobody publishes it, it is our own")
     asset = _address(release.asset, task, base)
     with _client() as client, storage(task.slot.folder):
-        wanted = release.sha256.get(task.arch) or _published_sum(client, task, base, asset)
+        wanted = release.sha256.get(task.arch) or _published_sum(
+            client, task, _address(release.checksums, task, base), asset
+        )
         with task.slot.partial() as fetched, task.slot.partial() as binary:
             _save(client, task, asset, fetched, wanted)
             if release.member is None:
@@ -91,8 +95,7 @@ def _address(template: str, task: Task, base: str | None) -> str:
     return f"{base.rstrip('/')}/{parts.netloc}{parts.path}"
 
 
-def _published_sum(client: httpx.Client, task: Task, base: str | None, asset: str) -> str:
-    address = _address(task.spec.release.checksums, task, base)
+def _published_sum(client: httpx.Client, task: Task, address: str, asset: str) -> str:
     text = bytearray()
     with _opened(client, address, task) as response:
         for chunk in response.iter_bytes(_CHUNK):
