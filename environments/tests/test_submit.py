@@ -158,9 +158,7 @@ ENDS = st.sampled_from([*sorted(SUFFIXES), "", ".zip", ".PY", ".py "])
 
 
 @given(st.lists(STEPS, min_size=1, max_size=10), ENDS)
-def test_a_file_at_a_good_path_is_read(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[str], end: str
-) -> None:
+def test_a_file_at_a_good_path_is_read(tmp_path_factory: pytest.TempPathFactory, steps: list[str], end: str) -> None:
     path = "/".join(steps) + end
     try:
         check_path(path)
