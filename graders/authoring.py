@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode, ValidationError
 from nbgrader import preprocessors as steps
 
 from environments.errors import BadInputError
+from environments.handin.notebook import METADATA, NotebookError, parse
+from environments.handin.submit import CODE_STUB, TEXT_STUB
 from environments.labspec import LabSpec, TaskSpec
-from graders.notebook import METADATA, NotebookError, parse
-
-CODE_STUB: Final = "# Your answer here\nraise NotImplementedError"
-TEXT_STUB: Final = "*Your answer here*"
 
 
 def released(source: Path, spec: LabSpec) -> bytes:
@@ -64,7 +62,7 @@ def _steps() -> list[steps.NbGraderPreprocessor]:
     quiet.propagate = False  # what nbgrader logs, the error raised from it says too
     return [
         steps.LockCells(log=quiet),
-        steps.ClearSolutions(log=quiet, code_stub={"python": CODE_STUB}, text_stub=TEXT_STUB),
+        steps.ClearSolutions(log=quiet, code_stub={"python": f"# Your answer here\n{CODE_STUB}"}, text_stub=TEXT_STUB),
         steps.ClearOutput(log=quiet),
         steps.CheckCellMetadata(log=quiet),
         steps.ClearHiddenTests(log=quiet),

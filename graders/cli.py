@@ -15,7 +15,9 @@ from environments.labspec import load_lab
 from environments.params import read_term_key
 from environments.paths import config_dir
 from graders.batch import Order, grade_batch
+from graders.bundle import bundle_command
 from graders.cage import CAGE_NAMES, Limits
+from graders.collect import collect_command
 from graders.release import release_command
 from graders.report import summary
 from graders.scheduling import scheduler_at
@@ -123,3 +125,5 @@ def add_commands(app: typer.Typer) -> None:
     app.command("release")(release_command)
     app.command("grade")(grade_command)
     app.command("verify")(verify_command)
+    app.command("bundle")(bundle_command)
+    app.command("collect")(collect_command)

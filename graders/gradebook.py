@@ -10,8 +10,8 @@ from pathlib import Path
 
 from environments.errors import StorageError
 from environments.labspec import LabSpec
+from environments.storage import write_whole
 from graders.intake import lab_notebooks
-from graders.storage import write_whole
 from graders.verdicts import Results
 
 

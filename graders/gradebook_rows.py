@@ -23,11 +23,11 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from environments.errors import BadInputError, StorageError
+from environments.handin.notebook import parse_release
+from environments.handin.untrusted import one_line
 from environments.labspec import LabSpec, TaskSpec
 from environments.params import LEARNER_ID
 from graders.intake import lab_notebooks
-from graders.notebook import parse_release
-from graders.untrusted import one_line
 from graders.verdicts import CheckVerdict, Outcome, Results, SubmissionResult, SubmissionVerdict
 
 COURSE = "default_course"  # nbgrader's own commands look for this one unless told otherwise

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from environments.errors import BadInputError, StorageError
+from environments.handin.folder import Contents, FolderError, read_folder
+from environments.handin.notebook import Cell, NotebookError, parse, parse_release, render
+from environments.handin.untrusted import one_line
 from environments.labspec import LabSpec
 from environments.params import LEARNER_ID
-from graders.folder import Contents, FolderError, read_folder
 from graders.locked import restore
-from graders.notebook import Cell, NotebookError, parse, parse_release, render
-from graders.untrusted import one_line
 
 MAX_NOTES = 50
 MAX_NOTE = 300

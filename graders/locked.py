@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graders.notebook import Cell, NotebookError, is_locked
+from environments.handin.notebook import Cell, NotebookError, is_locked
 
 
 def restore(release: list[Cell], learners: list[Cell]) -> tuple[list[Cell], list[str]]:

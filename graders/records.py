@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Self
 
 from environments.errors import BadInputError
+from environments.storage import write_whole
 from environments.yamlfile import Strict, read_text
 from graders.grading import Graded
 from graders.report import Extras
-from graders.storage import write_whole
 from graders.verdicts import Asked, SubmissionResult, SubmissionVerdict
 
 AGAIN = (SubmissionVerdict.NOT_GRADED, SubmissionVerdict.PARTLY_GRADED)

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from environments.errors import BadInputError
 from environments.labspec import load_lab
+from environments.storage import write_whole
 from graders.intake import lab_notebooks
-from graders.storage import write_whole
 
 
 @dataclass(frozen=True, kw_only=True)

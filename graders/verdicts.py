@@ -14,10 +14,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from environments.errors import BadInputError
+from environments.handin.untrusted import displayable
 from environments.labspec import CheckSpec, LabSpec, TaskSpec
+from environments.storage import write_whole
 from environments.yamlfile import Strict, read_text
-from graders.storage import write_whole
-from graders.untrusted import displayable
 
 MAX_RESULTS_BYTES = 64 << 20  # 10 000 learners with every message at its longest stay below
 MAX_MESSAGE = 2000

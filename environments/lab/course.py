@@ -7,9 +7,11 @@ from pathlib import Path
 
 from environments.access import ACCESS_VARIABLE
 from environments.errors import BadInputError
+from environments.params import LearnerParams, read_params
 from environments.paths import state_dir
 
 COURSE_VARIABLE = "MOD209_COURSE"
+PARAMS_FILE = "params.json"
 
 
 def access_file(slug: str) -> Path:
@@ -39,3 +41,13 @@ def course_dir() -> Path:
     raise BadInputError(
         "The course's folder is not here.", hint=f"Start Jupyter inside it, or name it in {COURSE_VARIABLE}."
     )
+
+
+def own_params(course: Path) -> LearnerParams | None:
+    """The learner's parameters that a bundle has brought along; None where the course's folder holds none.
+
+    Raises:
+        BadInputError: they are damaged.
+    """
+    path = course / PARAMS_FILE
+    return read_params(path) if path.is_file() else None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from graders.untrusted import one_line
+from environments.handin.untrusted import one_line
 from graders.verdicts import Asked
 
 MAX_SHOWN: Final = 8  # exchanges a check; more would hide what they have in common

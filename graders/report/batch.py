@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from environments.labspec import LabSpec
+from environments.storage import write_whole
 from graders.report.extras import Extras
 from graders.report.feedback import feedback_page
 from graders.report.grades import grades_csv
 from graders.report.junit import junit_xml
 from graders.report.overview import feedback_name, overview_page
-from graders.storage import write_whole
 from graders.verdicts import Results
 
 

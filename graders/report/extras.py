@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from graders.notebook import Cell, NotebookError, parse
-from graders.untrusted import displayable, one_line
+from environments.handin.notebook import Cell, NotebookError, parse
+from environments.handin.untrusted import displayable, one_line
 from graders.verdicts import Asked
 
 MAX_OUTPUT: Final = 4_000

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from environments.handin.untrusted import one_line
 from environments.labspec import CheckSpec, LabSpec
-from graders.untrusted import one_line
 from graders.verdicts import CheckVerdict, Outcome, SubmissionResult
 
 PARTS: Final = 10

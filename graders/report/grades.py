@@ -6,9 +6,9 @@ import csv
 from io import StringIO
 from typing import Final
 
+from environments.handin.untrusted import one_line
 from environments.labspec import LabSpec
 from graders.report.criterion import MET, criterion
-from graders.untrusted import one_line
 from graders.verdicts import MAX_MESSAGE, Results, SubmissionResult, score
 
 # What a spreadsheet takes for the beginning of a formula; the wide forms are taken for it by some.

@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from environments.handin.untrusted import one_line
 from environments.labspec import LabSpec
 from graders.report.words import VERDICTS, points
-from graders.untrusted import one_line
 from graders.verdicts import Results, SubmissionResult, score
 
 MAX_ROWS: Final = 30

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from environments.handin.untrusted import one_line
 from graders.batch import grade_batch
 from graders.cage import Limits
 from graders.tests import small
 from graders.tests.cage_jobs import CAGES, eventually
 from graders.tests.hostile.canaries import Canaries, watching
 from graders.tests.hostile.corpus import GUARD, Case, hand_in, load_cases, notebook, stamp
-from graders.untrusted import one_line
 from graders.verdicts import Outcome, Results, SubmissionResult, SubmissionVerdict
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(900)]

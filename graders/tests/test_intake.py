@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from environments.errors import BadInputError
+from environments.handin.folder import FolderError, read_folder
+from environments.handin.notebook import Cell, NotebookError, is_locked, parse, parse_release, render
 from environments.labspec import LabSpec
-from graders.folder import FolderError, read_folder
 from graders.intake import Intake, Refused, Staged, take_in
 from graders.locked import restore
-from graders.notebook import Cell, NotebookError, is_locked, parse, parse_release, render
 
 Submit = Callable[..., Path]
 ZT1 = "zt-1-identity-federation.ipynb"

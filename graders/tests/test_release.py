@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from environments.errors import BadInputError
+from environments.handin.notebook import is_locked, parse_release
 from environments.labspec import LabSpec, load_lab
 from graders.authoring import released as make
-from graders.notebook import is_locked, parse_release
 from graders.release import release, release_command
 
 SLUG = "zero-trust"

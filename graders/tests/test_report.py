@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from environments.handin.untrusted import displayable, one_line
 from environments.labspec import LabSpec, load_lab
 from graders.report import Extras, summary, write_report
 from graders.report.feedback import feedback_page
@@ -27,7 +28,6 @@ from graders.report.overview import feedback_name, overview_page
 from graders.report.pages import script
 from graders.report.terminal import MAX_ROWS
 from graders.tests.report_class import asked, class_of
-from graders.untrusted import displayable, one_line
 from graders.verdicts import Asked, Outcome, Results, SubmissionResult, all_alike, conclude, judged
 
 SPEC = load_lab(Path(__file__).parents[2], "zero-trust")

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from environments.errors import BadInputError, StorageError
 from environments.labspec import LabSpec, load_lab
-from graders.storage import write_whole
+from environments.storage import write_whole
 from graders.verdicts import (
     CheckVerdict,
     Outcome,

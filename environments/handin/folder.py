@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from graders.untrusted import one_line
+from environments.handin.untrusted import one_line
 
 SUFFIXES: Final = frozenset({".ipynb", ".rego", ".hcl", ".yaml", ".yml", ".json", ".txt", ".md", ".py"})
 MAX_FILES = 200
@@ -77,6 +77,21 @@ def read_folder(*steps: Path | str) -> Contents:
         if links != walk.links[inode]:
             raise FolderError(f"{name} is also linked from outside the submission. Hand in a copy of it.")
     return Contents(files=dict(sorted(walk.files.items())), left_out=tuple(sorted(walk.left_out)))
+
+
+def check_path(path: str) -> None:
+    """Refuse a relative path that `read_folder` would not take, wherever it comes from.
+
+    Raises:
+        FolderError: it is absolute, leads elsewhere, is hidden, too deep, oddly named, or of another kind of file.
+    """
+    *folders, name = path.split("/")
+    for step in (*folders, name):
+        _check_name(step, path)
+        if not step or step.startswith(".") or step == "__pycache__":
+            raise FolderError(f"{one_line(path, 200)} is hidden or leads elsewhere.")
+    if len(folders) >= MAX_DEPTH or Path(name).suffix.lower() not in SUFFIXES:
+        raise FolderError(f"{one_line(path, 200)} is no file that is handed in.")
 
 
 @contextmanager
