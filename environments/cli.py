@@ -12,6 +12,7 @@ from rich.table import Table
 from environments import console
 from environments.footprint import Part, attach, footprint_dir, is_running, start
 from environments.handin.cli import submit_command
+from environments.jupyter.cli import lab_command
 from environments.lab.cli import apply_command, check_command
 from environments.lab.course import course_dir, own_params
 from environments.labspec import load_lab
@@ -115,6 +116,7 @@ def down(lab: Lab) -> None:
 app.command("apply")(apply_command)
 app.command("check")(check_command)
 app.command("submit")(submit_command)
+app.command("lab")(lab_command)
 app.command("tools")(tools_command)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from environments.handin.notebook import parse_release, render
 from environments.labspec import LabSpec, TaskSpec
-from graders.notebook import parse_release, render
 from graders.verdicts import CheckVerdict, Outcome
 
 

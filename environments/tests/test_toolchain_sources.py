@@ -208,7 +208,9 @@ def test_a_tool_from_a_folder_outlives_the_folder(machine: Machine) -> None:
 
 
 def test_a_pinned_sum_is_held_against_a_publisher_that_lies(releases: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    pinned = spec_of("opa").release.model_copy(update={"sha256": {"amd64": "0" * 64, "arm64": "0" * 64}})
+    release = spec_of("opa").release
+    assert release
+    pinned = release.model_copy(update={"sha256": {"amd64": "0" * 64, "arm64": "0" * 64}})
     spec = spec_of("opa").model_copy(update={"release": pinned})
     monkeypatch.setattr("environments.toolchain.acquire.spec_of", lambda _: spec)
     releases.publish("opa", fake_binary("opa"))
