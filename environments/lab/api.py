@@ -21,6 +21,7 @@ from environments.lab.credentials import PemFolder
 from environments.lab.vault import connect, log_in
 from environments.labspec import LabSpec, load_lab
 from environments.platform import Workload, platform
+from environments.rights import Need
 
 if TYPE_CHECKING:
     import hvac
@@ -37,6 +38,7 @@ class Lab:
         slug: the lab's name, `zero-trust`.
         clouds: the clouds by name.
         workloads: the platform's workloads (`.namespace .account .role .data .policy(cloud) .secret(cloud)`).
+        needs: who needs what on each cloud (`.who .why .rights .subject`; a right has `.namespaces` and `.rule()`).
         audience: the audience that tokens for Vault must carry; it is this learner's own.
         root: the folder that `policies/` and `manifests/` are in.
     """
@@ -47,6 +49,7 @@ class Lab:
         self.root = root or Path.cwd()
         self.audience = access.params.audience
         self.workloads: list[Workload] = list(platform().workloads)
+        self.needs: list[Need] = list(platform().needs)
         self._owner = ExitStack()
         self._pems = PemFolder(self._owner)
         atexit.register(self.close)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,12 +124,13 @@ def _shown(path: Path, root: Path) -> str:
 
 
 def _apply_everywhere(clouds: Iterable[Cloud], manifests: list[Manifest]) -> None:
-    if not manifests:
-        return
+    """Apply on all clouds at once, and on each all neighbours of one kind: a kind may need the one before it."""
+    with ThreadPoolExecutor() as pool, ThreadPoolExecutor() as helpers:
+        list(pool.map(lambda cloud: _apply_in_order(cloud, manifests, helpers), clouds))
 
-    def one(cloud: Cloud) -> None:
-        for manifest in manifests:
-            apply_manifest(cloud, manifest)
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(one, clouds))
+def _apply_in_order(cloud: Cloud, manifests: list[Manifest], helpers: ThreadPoolExecutor) -> None:
+    for _, alike in groupby(manifests, key=lambda manifest: manifest.kind):
+        first, *others = alike
+        apply_manifest(cloud, first)
+        list(helpers.map(partial(apply_manifest, cloud), others))

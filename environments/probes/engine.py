@@ -13,8 +13,17 @@ from environments.probes.admission import ask_admission
 from environments.probes.cases import Case, cases_of
 from environments.probes.clients import Clients
 from environments.probes.identity import ask_lifetime, ask_login
-from environments.probes.model import AdmissionProbe, CapabilitiesProbe, LifetimeProbe, LoginProbe, Probe, SecretProbe
+from environments.probes.model import (
+    AdmissionProbe,
+    BaseRightsProbe,
+    CapabilitiesProbe,
+    LifetimeProbe,
+    LoginProbe,
+    Probe,
+    SecretProbe,
+)
 from environments.probes.observation import NOT_ASKED, BrokenError, Finding, Observation, UnreachableError
+from environments.probes.rules import ask_rights, expected_of
 from environments.probes.secrets import ask_capabilities, ask_secret
 from environments.probes.wire import Wire
 
@@ -104,7 +113,7 @@ class Prober:
 def capability_of(probe: Probe) -> Capability:
     """What the provider must be able to do for `probe` to be asked."""
     match probe:
-        case LoginProbe() | LifetimeProbe():
+        case LoginProbe() | LifetimeProbe() | BaseRightsProbe():
             return "identity"
         case SecretProbe() | CapabilitiesProbe():
             return "secrets"
@@ -124,6 +133,8 @@ def _asker(case: Case, wire: Wire) -> Callable[[], Finding]:
             return lambda: ask_capabilities(capabilities, case, wire)
         case AdmissionProbe() as admission:
             return lambda: ask_admission(admission, case, wire)
+        case BaseRightsProbe() as rights:
+            return lambda: ask_rights(rights, case, wire)
 
 
 def _may_settle(case: Case, seen: Observation) -> bool:
@@ -135,6 +146,8 @@ def _not_asked(case: Case, reason: str) -> Finding:
 
 
 def _about(case: Case) -> str:
+    if case.subject:
+        return f"{case.probe.id} about {case.subject} on {case.cloud}"
     return f"{case.probe.id} of {case.workload.namespace}/{case.workload.account} on {case.cloud}"
 
 
@@ -144,5 +157,7 @@ def _expected(probe: Probe) -> str:
             return f"at most {probe.seconds} s in all"
         case CapabilitiesProbe():
             return "no more than its task needs"
+        case BaseRightsProbe() as rights:
+            return expected_of(rights)
         case _:
             return probe.expect

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, field_valid
 from environments.errors import BadInputError
 from environments.platform import platform
 from environments.probes.facts import check_placeholders
+from environments.rights import ask_of
 from environments.yamlfile import Strict, load_yaml
 
 Template = Annotated[str, AfterValidator(check_placeholders)]
@@ -179,7 +180,72 @@ class AdmissionProbe(BaseProbe):
         return self
 
 
-Probe: TypeAlias = LoginProbe | LifetimeProbe | SecretProbe | CapabilitiesProbe | AdmissionProbe
+class BaseRightsProbe(BaseProbe):
+    """About the rights of subjects on a cloud.
+
+    `who` are service accounts (`namespace/name`), groups, `anonymous`, `somebody` who is in no group, or `each` subject of
+    the platform's table of needs.
+    """
+
+    who: list[Template] = Field(default=["each"], min_length=1)
+    workload: str = "any"
+
+    @model_validator(mode="after")
+    def _known_subjects(self) -> Self:
+        known = {need.who for need in platform().needs}
+        if unknown := [who for who in self.who if who.startswith("ml:") and who not in known]:
+            raise ValueError(f"nobody is called {', '.join(unknown)}; the platform knows {', '.join(sorted(known))}")
+        return self
+
+
+class NeedsProbe(BaseRightsProbe):
+    """A cloud is asked whether a subject may do each single thing that its task needs."""
+
+    kind: Literal["needs"]
+
+
+class ReviewProbe(BaseRightsProbe):
+    """A cloud is asked whether a subject may do any of `verbs` on any of `resources`: it must not.
+
+    Resources are written as kubectl writes them: `pods/exec`, `jobs.batch`. `namespaces` may hold `each` of the platform's, an
+    account's `own`, all `others`, and `cluster`. What the table of needs grants is not asked.
+    """
+
+    kind: Literal["review"]
+    verbs: list[str] = Field(min_length=1)
+    resources: list[str] = Field(min_length=1)
+    namespaces: list[Template] = Field(default=["each"], min_length=1)
+    name: Template = ""
+
+    @field_validator("resources")
+    @classmethod
+    def _readable(cls, value: list[str]) -> list[str]:
+        for resource in value:
+            ask_of("get", resource)
+        return value
+
+
+class RulesProbe(BaseRightsProbe):
+    """A cloud lists all rules that apply to a subject in `namespaces`: those beyond the table must hold nothing of `about`.
+
+    Rights that everybody has count for `everybody` alone, and what is an `escalation` or an `intrusion` is no mere `excess`.
+    """
+
+    kind: Literal["rules"]
+    about: Literal["excess", "escalation", "intrusion", "everybody"]
+    namespaces: list[str] = Field(default=["each"], min_length=1)
+
+
+Probe: TypeAlias = (
+    LoginProbe
+    | LifetimeProbe
+    | SecretProbe
+    | CapabilitiesProbe
+    | AdmissionProbe
+    | NeedsProbe
+    | ReviewProbe
+    | RulesProbe
+)
 AnyProbe = Annotated[Probe, Field(discriminator="kind")]
 PROBES: TypeAdapter[list[Probe]] = TypeAdapter(list[AnyProbe])
 
