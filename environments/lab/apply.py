@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FOLDERS = {"policies": (".rego", ".hcl"), "manifests": (".yaml", ".yml")}
 SUFFIXES = tuple(suffix for suffixes in FOLDERS.values() for suffix in suffixes)
+HELPERS = 24  # an API server lets a role wait for its caches, some 100 ms, but many at once
 POLICY_STEM = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -125,7 +126,7 @@ def _shown(path: Path, root: Path) -> str:
 
 def _apply_everywhere(clouds: Iterable[Cloud], manifests: list[Manifest]) -> None:
     """Apply on all clouds at once, and on each all neighbours of one kind: a kind may need the one before it."""
-    with ThreadPoolExecutor() as pool, ThreadPoolExecutor() as helpers:
+    with ThreadPoolExecutor() as pool, ThreadPoolExecutor(HELPERS) as helpers:
         list(pool.map(lambda cloud: _apply_in_order(cloud, manifests, helpers), clouds))
 
 

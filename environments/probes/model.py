@@ -228,7 +228,7 @@ class ReviewProbe(BaseRightsProbe):
 class RulesProbe(BaseRightsProbe):
     """A cloud lists all rules that apply to a subject in `namespaces`: those beyond the table must hold nothing of `about`.
 
-    Rights that everybody has count for `everybody` alone, and what is an `escalation` or an `intrusion` is no mere `excess`.
+    What is an `escalation` or an `intrusion` is no mere `excess`, and excess that everybody has counts for `everybody` alone.
     """
 
     kind: Literal["rules"]
