@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -115,14 +115,17 @@ def persona(who: str, member: str = "somebody") -> tuple[str, list[str]]:
     """
     if "/" in who:
         namespace, name = who.split("/", 1)
-        return f"{ACCOUNT}{namespace}:{name}", [
-            "system:serviceaccounts",
-            f"system:serviceaccounts:{namespace}",
-            EVERYBODY,
-        ]
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", EVERYBODY]
+        return f"{ACCOUNT}{namespace}:{name}", groups
     if who == "anonymous":
         return ANONYMOUS, [NOBODY]
     return member, [EVERYBODY] if who in ("somebody", EVERYBODY) else [who, EVERYBODY]
+
+
+def wildcard_groups(namespaces: Iterable[str]) -> list[str]:
+    """The groups into which Kubernetes itself puts everybody, or every service account (of a namespace)."""
+    accounts = [f"system:serviceaccounts:{namespace}" for namespace in namespaces]
+    return [EVERYBODY, NOBODY, "system:serviceaccounts", *accounts]
 
 
 def review(user: str, groups: list[str], ask: Ask) -> dict[str, Any]:

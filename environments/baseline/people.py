@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from environments.access import Identity
 from environments.platform import JUDGES_GROUP, OPERATORS_GROUP, platform
-from environments.rights import EVERYBODY, NOBODY, RBAC_GROUP
+from environments.rights import RBAC_GROUP, wildcard_groups
 
 Object = dict[str, Any]
 OPERATOR: Final = "mod209:operator"
@@ -96,19 +96,13 @@ def judges_binding() -> Object:
     return {**meta, "roleRef": role, "subjects": judges}
 
 
-def wildcard_groups() -> list[str]:
-    """The groups that Kubernetes itself puts everybody, or every service account (of a namespace), into."""
-    accounts = [f"system:serviceaccounts:{namespace}" for namespace in platform().namespaces]
-    return [EVERYBODY, NOBODY, "system:serviceaccounts", *accounts]
-
-
 def _judges_role(newcomers: Newcomers) -> Object:
     """The judge may ask as others, and do nothing itself: as editors, and as those whose rights ZT-6 is about."""
     accounts = [newcomers.account, "default", *(workload.account for workload in platform().workloads)]
     people = [need.who for need in platform().needs if "/" not in need.who]
     rules = [
         {"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"]},
-        _rule("", "groups", [OPERATORS_GROUP, newcomers.team, *people, *wildcard_groups()]),
+        _rule("", "groups", [OPERATORS_GROUP, newcomers.team, *people, *wildcard_groups(platform().namespaces)]),
         _rule("", "serviceaccounts", accounts),
         {"apiGroups": ["authentication.k8s.io"], "resources": ["uids"], "verbs": ["impersonate"]},
         {

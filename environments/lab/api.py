@@ -24,6 +24,7 @@ from environments.lab.vault import connect, log_in
 from environments.lab.watch import Leak, Watch, leak_of
 from environments.labspec import LabSpec, load_lab
 from environments.platform import Flow, Workload, platform
+from environments.rights import Need
 
 if TYPE_CHECKING:
     import hvac
@@ -44,6 +45,7 @@ class Lab:
         clouds: the clouds by name.
         workloads: the platform's workloads (`.namespace .account .role .data .policy(cloud) .secret(cloud)`).
         flows: the traffic that the platform needs (`.source .target .port .protocol`), all other is refused.
+        needs: who needs what on each cloud (`.who .why .rights .subject`; a right has `.namespaces` and `.rule()`).
         audience: the audience that tokens for Vault must carry; it is this learner's own.
         root: the folder that `policies/` and `manifests/` are in.
     """
@@ -53,6 +55,7 @@ class Lab:
         self.root = root or Path.cwd()
         self.workloads: list[Workload] = list(platform().workloads)
         self.flows: list[Flow] = platform().needed
+        self.needs: list[Need] = list(platform().needs)
         self._hints = Hints()
         self._settled_at = 0.0
         self._connect(access)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 FOLDERS = {"policies": (".rego", ".hcl"), "manifests": (".yaml", ".yml")}
 SUFFIXES = tuple(suffix for suffixes in FOLDERS.values() for suffix in suffixes)
+HELPERS = 24  # an API server lets a role wait for its caches, some 100 ms, but many at once
 POLICY_STEM = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -122,12 +125,13 @@ def _shown(path: Path, root: Path) -> str:
 
 
 def _apply_everywhere(clouds: Iterable[Cloud], manifests: list[Manifest]) -> None:
-    if not manifests:
-        return
+    """Apply on all clouds at once, and on each all neighbours of one kind: a kind may need the one before it."""
+    with ThreadPoolExecutor() as pool, ThreadPoolExecutor(HELPERS) as helpers:
+        list(pool.map(lambda cloud: _apply_in_order(cloud, manifests, helpers), clouds))
 
-    def one(cloud: Cloud) -> None:
-        for manifest in manifests:
-            apply_manifest(cloud, manifest)
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(one, clouds))
+def _apply_in_order(cloud: Cloud, manifests: list[Manifest], helpers: ThreadPoolExecutor) -> None:
+    for _, alike in groupby(manifests, key=lambda manifest: manifest.kind):
+        first, *others = alike
+        apply_manifest(cloud, first)
+        list(helpers.map(partial(apply_manifest, cloud), others))

@@ -14,11 +14,13 @@ from environments.errors import BadInputError, FootprintError
 from environments.lab.credentials import PemFolder, client, tls
 from environments.lab.kinds import Kinds
 from environments.params import CloudParams
+from environments.rights import ask_of, persona, review
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 FIELD_MANAGER = "mod209-operator"
+REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 TOKEN_SECONDS = 600  # the shortest life that Kubernetes gives a service-account token
 
 
@@ -117,6 +119,30 @@ class Cloud:
         options = {"fieldManager": FIELD_MANAGER, "force": "true"}
         text = json.dumps(body)  # JSON is YAML
         self.request("PATCH", path, f"{body['kind']} {name}", params=options, headers=headers, content=text)
+
+    def can(self, who: str, verb: str, resource: str, namespace: str = "", name: str = "") -> bool:
+        """Whether `who` may do it on this cloud, as its API server says (a SubjectAccessReview).
+
+        Args:
+            who: a service account (`training/trainer`), a group (`ml:auditors`, `system:authenticated`), or `anonymous`.
+            verb: `get`, `list`, `create`, …, also `bind`, `escalate` or `impersonate`.
+            resource: as kubectl writes it: `pods`, `pods/log`, `jobs.batch`, `deployments.apps/scale`.
+            namespace: where; the whole cluster unless told.
+            name: of which object; of any unless told.
+
+        Raises:
+            BadInputError: `resource` is no resource, or the cloud refuses to say.
+            FootprintError: the cloud does not answer.
+        """
+        try:
+            ask = ask_of(verb, resource, namespace, name)
+        except ValueError as error:
+            raise BadInputError(
+                str(error), hint="Group and subresource are part of it: jobs.batch, pods/exec."
+            ) from None
+        body = review(*persona(who), ask)
+        answer = self.request("POST", REVIEWS, f"whether {who} may {ask}", json=body)
+        return bool(answer["status"]["allowed"])
 
     def account_uid(self, namespace: str, account: str) -> str:
         """The uid of a service account: new each time that the account is created.

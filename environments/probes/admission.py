@@ -12,7 +12,7 @@ from environments.probes.cases import Case
 from environments.probes.clients import json_of, message_of
 from environments.probes.facts import render
 from environments.probes.guise import Guise, first_turn, guise
-from environments.probes.model import AdmissionProbe
+from environments.probes.kinds.admission import AdmissionProbe
 from environments.probes.observation import ALLOWED, REFUSED, Finding, UnreachableError, brief
 from environments.probes.pods import SHAPES, Object, good_template, laid_over, template_in, with_template, wrapped
 from environments.probes.wire import Wire, random_name

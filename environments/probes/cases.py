@@ -7,24 +7,23 @@ from dataclasses import dataclass, replace
 
 from environments.access import Access
 from environments.platform import Workload, platform
-from environments.probes.facts import facts_of, pick
+from environments.probes.facts import facts_of, pick, render
 from environments.probes.guise import first_turn
-from environments.probes.model import (
-    AdmissionProbe,
-    CertificateProbe,
-    HandshakeProbe,
-    LoginProbe,
-    Probe,
-    SecretProbe,
-    TableProbe,
-)
+from environments.probes.kinds.admission import AdmissionProbe
+from environments.probes.kinds.identity import LoginProbe
+from environments.probes.kinds.rights import BaseRightsProbe
+from environments.probes.kinds.secrets import SecretProbe
+from environments.probes.kinds.table import TableProbe
+from environments.probes.kinds.traffic import CertificateProbe, HandshakeProbe
+from environments.probes.model import Probe
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One request to be: `workload` of `cloud` asks; `target` of `target_cloud` is whose token or secret it is about.
 
-    `turn` counts the requests of one check on one cloud, from a number that the seed draws.
+    `turn` counts the requests of one check on one cloud, from a number that the seed draws. `subject` is who it is about, where
+    that is not a workload.
     """
 
     probe: Probe
@@ -35,6 +34,7 @@ class Case:
     kind: str
     facts: Mapping[str, str]
     turn: int = 0
+    subject: str = ""
 
 
 def cases_of(access: Access, seed: bytes, probes: Iterable[Probe]) -> Iterator[Case]:
@@ -91,10 +91,18 @@ def _spread(case: Case, clouds: list[str], seed: bytes) -> Iterator[Case]:
             words = (case.probe.id, case.cloud, case.workload.role)
             cloud = pick(_without(clouds, case.cloud), seed, "far-cloud", *words)
             yield from _at(case, cloud, [pick(_peers(case.workload), seed, "far", *words)])
+        case BaseRightsProbe() as probe:
+            yield from (replace(case, subject=who) for who in subjects(probe.who, case.facts))
         case AdmissionProbe() as probe:
             yield from (replace(case, kind=kind) for kind in probe.as_)
         case _:
             yield case
+
+
+def subjects(who: Iterable[str], facts: Mapping[str, str]) -> list[str]:
+    """The subjects that `who` stands for, each once."""
+    named = ([need.who for need in platform().needs] if one == "each" else [render(one, facts)] for one in who)
+    return list(dict.fromkeys(one for names in named for one in names))
 
 
 def _at(case: Case, cloud: str, targets: Iterable[Workload]) -> Iterator[Case]:

@@ -17,7 +17,7 @@ from environments.platform import Workload
 from environments.probes.cases import Case
 from environments.probes.clients import json_of, message_of
 from environments.probes.facts import render
-from environments.probes.model import CertificateProbe
+from environments.probes.kinds.traffic import CertificateProbe
 from environments.probes.observation import ALLOWED, REFUSED, BrokenError, Finding, UnreachableError, brief
 from environments.probes.wire import Wire, let_through
 

@@ -17,7 +17,7 @@ from environments.probes.cases import Case
 from environments.probes.clients import json_of, message_of
 from environments.probes.cohort import Cohort, token_of
 from environments.probes.facts import pick
-from environments.probes.model import TableProbe
+from environments.probes.kinds.table import TableProbe
 from environments.probes.observation import ALLOWED, REFUSED, BrokenError, Finding, UnreachableError, brief
 from environments.probes.plaintext import Search, TooMuchError
 from environments.probes.table import open_bound, place

@@ -11,8 +11,13 @@ from environments.access import Access
 from environments.labspec import Capability
 from environments.probes.cases import Case, cases_of
 from environments.probes.clients import Clients
-from environments.probes.model import AdmissionProbe, CapabilitiesProbe, LifetimeProbe, Probe
+from environments.probes.kinds.admission import AdmissionProbe
+from environments.probes.kinds.identity import LifetimeProbe
+from environments.probes.kinds.rights import BaseRightsProbe
+from environments.probes.kinds.secrets import CapabilitiesProbe
+from environments.probes.model import Probe
 from environments.probes.observation import NOT_ASKED, BrokenError, Finding, Observation, UnreachableError
+from environments.probes.rules import expected_of
 from environments.probes.subjects import subject_of
 from environments.probes.wire import Wire
 
@@ -113,6 +118,8 @@ def _not_asked(case: Case, reason: str) -> Finding:
 
 
 def _about(case: Case) -> str:
+    if case.subject:
+        return f"{case.probe.id} about {case.subject} on {case.cloud}"
     return f"{case.probe.id} of {case.workload.namespace}/{case.workload.account} on {case.cloud}"
 
 
@@ -122,5 +129,7 @@ def _expected(probe: Probe) -> str:
             return f"at most {probe.seconds} s in all"
         case CapabilitiesProbe():
             return "no more than its task needs"
+        case BaseRightsProbe() as rights:
+            return expected_of(rights)
         case _:
             return probe.expect

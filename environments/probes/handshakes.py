@@ -22,7 +22,7 @@ from environments.probes.endpoint import (
     call,
     context_of,
 )
-from environments.probes.model import HandshakeProbe
+from environments.probes.kinds.traffic import HandshakeProbe
 from environments.probes.observation import ALLOWED, REFUSED, BrokenError, Finding, UnreachableError, brief
 from environments.probes.wire import Wire
 

@@ -8,7 +8,7 @@ from environments.platform import Workload
 from environments.probes.cases import Case
 from environments.probes.clients import json_of
 from environments.probes.facts import render
-from environments.probes.model import LifetimeProbe, LoginProbe, TokenSpec
+from environments.probes.kinds.identity import LifetimeProbe, LoginProbe, TokenSpec
 from environments.probes.observation import ALLOWED, REFUSED, BrokenError, Finding, UnreachableError
 from environments.probes.tokens import account_path, create_account, delete_account, forge, service_account_token
 from environments.probes.wire import Login, Wire

@@ -1,266 +1,21 @@
-"""Probes as data: what `probes/<task>.yaml` may say. Texts may hold `{placeholders}`; `facts.py` fills them in."""
+"""What `probes/<task>.yaml` may say: probes of every kind. A new kind joins the union here."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from environments.errors import BadInputError
-from environments.platform import platform
-from environments.probes.facts import check_placeholders
-from environments.probes.pairs import Group
+from environments.probes.kinds.admission import AdmissionProbe
+from environments.probes.kinds.identity import LifetimeProbe, LoginProbe
+from environments.probes.kinds.rights import NeedsProbe, ReviewProbe, RulesProbe
+from environments.probes.kinds.secrets import CapabilitiesProbe, SecretProbe
+from environments.probes.kinds.table import TableProbe
+from environments.probes.kinds.traffic import CertificateProbe, HandshakeProbe, ReachProbe
 from environments.yamlfile import Strict, load_yaml
-
-Template = Annotated[str, AfterValidator(check_placeholders)]
-Tree = Annotated[dict[str, Any], AfterValidator(check_placeholders)]
-Kind = Literal[
-    "Pod",
-    "PodTemplate",
-    "ReplicationController",
-    "Deployment",
-    "StatefulSet",
-    "DaemonSet",
-    "ReplicaSet",
-    "Job",
-    "CronJob",
-]
-Decision = Literal["allowed", "refused"]
-# How the questions about the encrypted table may be put: where one looks, by which path a key is used, what is moved.
-HOWS: Final[Mapping[str, Sequence[str]]] = {
-    "clear": ("configmaps", "everywhere"),
-    "use": ("decrypt", "encrypt", "rewrap", "datakey/plaintext", "datakey/wrapped", "manage"),
-    "export": ("export", "backup"),
-    "moved": ("row", "label", "cloud"),
-}
-
-
-class BaseProbe(Strict):
-    """What all probes share.
-
-    `workload` says whose request it is: `each` workload of the platform, `any` one (drawn by the seed), or one named
-    `namespace/account`. `clouds` empty means every cloud. `visible` is set by whoever loads the file.
-    """
-
-    model_config = ConfigDict(validate_by_name=True)
-
-    id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
-    check: str = Field(pattern=r"^[A-Z]{2}-\d+\.\d+$")
-    why: str = Field(min_length=10)
-    workload: str = "each"
-    clouds: list[str] = Field(default_factory=list)
-    visible: bool = False
-
-    @property
-    def task(self) -> str:
-        """The task that the check belongs to."""
-        return self.check.split(".")[0]
-
-    @property
-    def destroys(self) -> bool:
-        """Whether asking it may destroy something that other probes need."""
-        return False
-
-    @field_validator("workload")
-    @classmethod
-    def _known_workload(cls, value: str) -> str:
-        named = [f"{workload.namespace}/{workload.account}" for workload in platform().workloads]
-        if value not in ("each", "any", *named):
-            raise ValueError(f"no workload is called {value!r}: write each, any, or one of {', '.join(named)}")
-        return value
-
-    @field_validator("clouds")
-    @classmethod
-    def _known_clouds(cls, value: list[str]) -> list[str]:
-        if unknown := set(value) - set(platform().clouds):
-            raise ValueError(f"no cloud is called {', '.join(sorted(unknown))}")
-        return value
-
-
-class TokenSpec(Strict):
-    """How the token that is shown to Vault differs from the workload's right one. Empty: it does not.
-
-    `cloud: others` takes the token of each other cloud, `holder: others` that of each other workload of the cloud;
-    `namespace` and `account` name one themselves, which `create` makes first. `forged` tokens carry the right claims
-    under a wrong signature.
-    """
-
-    cloud: Literal["own", "others"] = "own"
-    holder: Literal["own", "others"] = "own"
-    namespace: Template | None = None
-    account: Template | None = None
-    create: bool = False
-    audience: Template = "{audience}"
-    forged: Literal["rogue-key", "unsigned", "altered"] | None = None
-
-
-class LoginProbe(BaseProbe):
-    """A workload's role is asked for in Vault with a service-account token.
-
-    `recreate` deletes and makes the account anew first: its new token must be refused.
-    """
-
-    kind: Literal["login"]
-    expect: Decision
-    token: TokenSpec = TokenSpec()
-    recreate: bool = False
-
-    @property
-    def destroys(self) -> bool:
-        """Whether the account is recreated, after which nobody with the old uid is left."""
-        return self.recreate
-
-    @model_validator(mode="after")
-    def _fault_iff_refused(self) -> Self:
-        if (self.recreate or self.token != TokenSpec()) != (self.expect == "refused"):
-            raise ValueError(
-                "a login is refused for a fault of its token, and allowed without one: say one or the other"
-            )
-        return self
-
-
-class LifetimeProbe(BaseProbe):
-    """A workload logs in, then renews its Vault token for as long as it can: at most `seconds` in all."""
-
-    kind: Literal["lifetime"]
-    seconds: int = Field(gt=0)
-
-
-class SecretProbe(BaseProbe):
-    """A logged-in workload does `operation` on `path` in Vault.
-
-    `{target}` in the path is the secret of `of`: its own, those of each of the `others` on its cloud, the same
-    workload's `elsewhere` (each other cloud), or `far`, another workload of another cloud drawn by the seed.
-    """
-
-    kind: Literal["secret"]
-    expect: Decision
-    operation: Literal["read", "list", "write", "patch", "delete"] = "read"
-    path: Template
-    of: Literal["own", "others", "elsewhere", "far"] = "own"
-    body: Tree = Field(default_factory=dict)
-    destructive: bool = False
-
-    @property
-    def destroys(self) -> bool:
-        """Whether the operation, if let through, takes away what other probes read."""
-        return self.destructive
-
-
-class CapabilitiesProbe(BaseProbe):
-    """Vault is asked what a logged-in workload may do on `paths`: nothing but `at_most`."""
-
-    kind: Literal["capabilities"]
-    paths: list[Template] = Field(min_length=1)
-    at_most: list[str]
-
-
-class AdmissionProbe(BaseProbe):
-    """An object with a pod template is created or updated on a cloud.
-
-    The template is a compliant pod of the workload, changed by `with`, and where it must be refused also by `fault`
-    (trees laid over it: null removes, lists are laid over item by item). The same request without `fault` is its twin:
-    a refusal counts only if the twin is allowed. `owner` is laid over the object around the template. `rules` names the
-    rules any of which may be given as reason. Verb `ephemeral` updates a stored pod's ephemeral containers. Where `dry_run`
-    is true the judge asks now as a dry run, now not, as the seed draws.
-    """
-
-    kind: Literal["admission"]
-    expect: Decision
-    as_: list[Kind] = Field(default=["Pod"], alias="as", min_length=1)
-    verb: Literal["create", "update", "ephemeral"] = "create"
-    with_: Tree = Field(default_factory=dict, alias="with")
-    fault: Tree = Field(default_factory=dict)
-    owner: Tree = Field(default_factory=dict)
-    rules: list[str] = Field(default_factory=list)
-    workload: str = "any"
-    dry_run: bool = True
-
-    @model_validator(mode="after")
-    def _fault_iff_refused(self) -> Self:
-        if not bool(self.fault) == bool(self.rules) == (self.expect == "refused"):
-            raise ValueError("a refused request needs a fault and the rules that it breaks; an allowed one has neither")
-        if self.verb == "ephemeral" and self.as_ != ["Pod"]:
-            raise ValueError("only a Pod has ephemeral containers")
-        return self
-
-
-class TableProbe(BaseProbe):
-    """A question about the table with labelled data on a cloud: `HOWS` lists which, and how each may be put.
-
-    `label` is whose key or fields it is about. `of: elsewhere` asks the same of each other cloud's key.
-    """
-
-    kind: Literal["table"]
-    expect: Decision
-    ask: Literal["clear", "recover", "use", "outdated", "current", "settings", "export", "moved", "shared"]
-    how: str = ""
-    label: Literal["personal", "health"] = "health"
-    of: Literal["own", "elsewhere"] = "own"
-    workload: str = "features/feature-store"
-
-    @model_validator(mode="after")
-    def _known_way(self) -> Self:
-        if self.how not in HOWS.get(self.ask, ("",)):
-            raise ValueError(f"{self.ask} is asked by how: {', '.join(HOWS.get(self.ask, ()))}")
-        return self
-
-
-class ReachProbe(BaseProbe):
-    """Traffic between two sets of groups (see `pairs.py`), as seen from a workload, on all ports that are tried.
-
-    `allowed` is about the flows among them that the platform needs, `refused` about all others.
-    """
-
-    kind: Literal["reach"]
-    expect: Decision
-    source: list[Group] = Field(min_length=1)
-    target: list[Group] = Field(min_length=1)
-
-
-class HandshakeProbe(BaseProbe):
-    """A caller comes to the workload's TLS endpoint, and asks to be let in.
-
-    `client` is each workload that may call it (`callers`), each that may not (`others`), each that may on each other
-    cloud (`elsewhere`), or one that may with a certificate of its own making (`self-signed`) or none (`nobody`).
-    `server: elsewhere` puts the same workload of another cloud in the endpoint's place.
-    """
-
-    kind: Literal["handshake"]
-    expect: Decision
-    client: Literal["callers", "others", "elsewhere", "self-signed", "nobody"] = "callers"
-    server: Literal["own", "elsewhere"] = "own"
-
-    @model_validator(mode="after")
-    def _fault_iff_refused(self) -> Self:
-        if (self.client == "callers" and self.server == "own") != (self.expect == "allowed"):
-            raise ValueError("a right caller of the right server is allowed, anybody else is refused")
-        return self
-
-
-class CertificateProbe(BaseProbe):
-    """A logged-in workload asks Vault's PKI for a certificate, at `path` with `body`.
-
-    `csr` is the SPIFFE id in a signing request that goes with it. `of` says whose `{target_role}` and `{target_identity}`
-    are meant, as in `SecretProbe`. It is refused where no certificate comes, or one with no other name than its own.
-    """
-
-    kind: Literal["certificate"]
-    expect: Decision
-    path: Template = "pki-{cloud}/issue/{role}"
-    of: Literal["own", "others", "elsewhere"] = "own"
-    body: Tree = Field(default_factory=dict)
-    csr: Template = ""
-
-    @model_validator(mode="after")
-    def _own_iff_allowed(self) -> Self:
-        if self.expect == "allowed" and (self.body or self.csr or self.of != "own"):
-            raise ValueError("what is allowed is a workload's own certificate, and nothing beside")
-        return self
-
 
 Probe: TypeAlias = (
     LoginProbe
@@ -271,6 +26,9 @@ Probe: TypeAlias = (
     | ReachProbe
     | HandshakeProbe
     | CertificateProbe
+    | NeedsProbe
+    | ReviewProbe
+    | RulesProbe
     | TableProbe
 )
 AnyProbe = Annotated[Probe, Field(discriminator="kind")]

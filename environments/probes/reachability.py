@@ -17,7 +17,7 @@ import httpx
 from environments.platform import platform
 from environments.probes.cases import Case
 from environments.probes.clients import json_of, message_of
-from environments.probes.model import ReachProbe
+from environments.probes.kinds.traffic import ReachProbe
 from environments.probes.observation import ALLOWED, REFUSED, BrokenError, Finding, UnreachableError, brief
 from environments.probes.pairs import Group, Network, Pod, network
 from environments.probes.wire import Wire

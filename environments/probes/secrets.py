@@ -10,7 +10,7 @@ import httpx
 from environments.probes.cases import Case
 from environments.probes.clients import json_of, message_of
 from environments.probes.facts import render
-from environments.probes.model import CapabilitiesProbe, SecretProbe
+from environments.probes.kinds.secrets import CapabilitiesProbe, SecretProbe
 from environments.probes.observation import ALLOWED, REFUSED, Finding, UnreachableError, brief
 from environments.probes.wire import Wire, let_through
 

@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from environments.labspec import Capability
-from environments.probes import model
 from environments.probes.admission import ask_admission
 from environments.probes.cases import Case
 from environments.probes.certificates import ask_certificate
 from environments.probes.encryption import ask_table
 from environments.probes.handshakes import ask_handshake
 from environments.probes.identity import ask_lifetime, ask_login
+from environments.probes.kinds.admission import AdmissionProbe
+from environments.probes.kinds.base import BaseProbe
+from environments.probes.kinds.identity import LifetimeProbe, LoginProbe
+from environments.probes.kinds.rights import NeedsProbe, ReviewProbe, RulesProbe
+from environments.probes.kinds.secrets import CapabilitiesProbe, SecretProbe
+from environments.probes.kinds.table import TableProbe
+from environments.probes.kinds.traffic import CertificateProbe, HandshakeProbe, ReachProbe
+from environments.probes.model import Probe
 from environments.probes.observation import Finding
 from environments.probes.reachability import ask_reach
+from environments.probes.rules import ask_rights
 from environments.probes.secrets import ask_capabilities, ask_secret
 from environments.probes.wire import Wire
 
@@ -28,19 +36,22 @@ class Subject:
     ask: Callable[[Any, Case, Wire], Finding]
 
 
-SUBJECTS: Final[Mapping[type[model.BaseProbe], Subject]] = {
-    model.LoginProbe: Subject("identity", ask_login),
-    model.LifetimeProbe: Subject("identity", ask_lifetime),
-    model.SecretProbe: Subject("secrets", ask_secret),
-    model.CapabilitiesProbe: Subject("secrets", ask_capabilities),
-    model.AdmissionProbe: Subject("admission", ask_admission),
-    model.ReachProbe: Subject("traffic", ask_reach),
-    model.CertificateProbe: Subject("secrets", ask_certificate),
-    model.HandshakeProbe: Subject("secrets", ask_handshake),
-    model.TableProbe: Subject("secrets", ask_table),
+SUBJECTS: Final[Mapping[type[BaseProbe], Subject]] = {
+    LoginProbe: Subject("identity", ask_login),
+    LifetimeProbe: Subject("identity", ask_lifetime),
+    SecretProbe: Subject("secrets", ask_secret),
+    CapabilitiesProbe: Subject("secrets", ask_capabilities),
+    AdmissionProbe: Subject("admission", ask_admission),
+    ReachProbe: Subject("traffic", ask_reach),
+    CertificateProbe: Subject("secrets", ask_certificate),
+    HandshakeProbe: Subject("secrets", ask_handshake),
+    TableProbe: Subject("secrets", ask_table),
+    NeedsProbe: Subject("identity", ask_rights),
+    ReviewProbe: Subject("identity", ask_rights),
+    RulesProbe: Subject("identity", ask_rights),
 }
 
 
-def subject_of(probe: model.Probe) -> Subject:
+def subject_of(probe: Probe) -> Subject:
     """The subject of a probe."""
     return SUBJECTS[type(probe)]

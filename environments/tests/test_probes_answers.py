@@ -9,7 +9,10 @@ import pytest
 
 from environments.probes import Prober
 from environments.probes.admission import decision_in
-from environments.probes.model import AdmissionProbe, LoginProbe, Probe, SecretProbe
+from environments.probes.kinds.admission import AdmissionProbe
+from environments.probes.kinds.identity import LoginProbe
+from environments.probes.kinds.secrets import SecretProbe
+from environments.probes.model import Probe
 from environments.probes.observation import MAX_DETAIL, UnreachableError, brief
 from environments.probes.once import Once
 from environments.tests.securing import nowhere

@@ -18,7 +18,8 @@ from environments.probes import Probe, load_probes
 from environments.probes.cases import cases_of
 from environments.probes.facts import PLACEHOLDERS, facts_of, render
 from environments.probes.guise import Guise, guise
-from environments.probes.model import PROBES, AdmissionProbe
+from environments.probes.kinds.admission import AdmissionProbe
+from environments.probes.model import PROBES
 from environments.probes.pods import SHAPES, good_template, laid_over, template_in, with_template, wrapped
 from environments.tests.securing import nowhere
 
