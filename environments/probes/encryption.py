@@ -25,9 +25,8 @@ from environments.probes.wire import Wire, let_through
 
 SHOWN: Final = 3
 CONFIGMAPS: Final = "/api/v1/namespaces/{}/configmaps"
-# What operators may write that is kept, with room for text.
-EVERYWHERE: Final = (
-    CONFIGMAPS,
+# What else operators may write that is kept, with room for text.
+OTHERS: Final = (
     *(
         f"/api/v1/namespaces/{{}}/{kind}"
         for kind in ("serviceaccounts", "pods", "podtemplates", "replicationcontrollers")
@@ -36,6 +35,9 @@ EVERYWHERE: Final = (
     *(f"/apis/batch/v1/namespaces/{{}}/{kind}" for kind in ("jobs", "cronjobs")),
 )
 TOO_OLD: Final = "too old"  # what Vault says before it tries to decrypt
+DISALLOWED: Final = (
+    "disallowed"  # what Vault says with status 500 where a key's settings forbid it to give the key away
+)
 DANGEROUS: Final = ("exportable", "allow_plaintext_backup", "deletion_allowed")
 MANAGED: Final = (
     "keys/{}",
@@ -94,7 +96,7 @@ def ask_table(probe: TableProbe, case: Case, wire: Wire) -> Finding:
 def _clear(question: Question) -> Answer:
     """Look for values of the delivered table and for data keys. That none is found counts only for a table that is there."""
     cloud, wire = question.cohort.cloud, question.wire
-    kinds = (CONFIGMAPS,) if question.probe.how == "configmaps" else EVERYWHERE
+    kinds = (CONFIGMAPS,) if question.probe.how == "configmaps" else OTHERS
     search = Search({**_values(question.cohort), **_data_keys(question.cohort)})
     try:
         for namespace in platform().namespaces:
@@ -226,7 +228,8 @@ def _export(question: Question) -> Answer:
     question.cohort.data_keys(question.label)
     path = f"{transit_mount(question.cohort.cloud)}/{EXPORTS[question.probe.how].format(question.label)}"
     answer = question.wire.clients.vault("GET", path, question.wire.access.vault.token)
-    if answer.status_code == httpx.codes.FORBIDDEN or answer.is_server_error:
+    failed = answer.is_server_error and DISALLOWED not in message_of(answer)
+    if answer.status_code == httpx.codes.FORBIDDEN or failed:
         raise UnreachableError(f"Vault does not say whether it would export: {brief(message_of(answer))}")
     return Answer(allowed=answer.is_success)
 
@@ -279,7 +282,7 @@ def _request(question: Question) -> str:
     cloud, label, how = question.cohort.cloud, question.label, question.probe.how
     who = f"{question.case.workload.namespace}/{question.case.workload.account} of {question.case.cloud}"
     key = f"{transit_mount(cloud)}/keys/{label}"
-    where = "ConfigMap" if how == "configmaps" else "object"
+    where = "ConfigMap" if how == "configmaps" else "object but ConfigMaps"
     return {
         "clear": f"read a personal or health value, or a data key, in any {where} of the platform's namespaces on {cloud}",
         "recover": f"{who}: open the {label} fields of all rows, as delivered",

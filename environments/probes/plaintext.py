@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 DEPTH: Final = 4  # wrappings in each other, as in base64 of base64 of gzip
-MOST: Final = 32 << 20  # characters that one search looks through
+MOST: Final = 16 << 20  # characters that one search looks through
 INFLATED: Final = 1 << 20  # bytes that one compressed text may become
 BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
 HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){8,}")

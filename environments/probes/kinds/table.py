@@ -11,7 +11,7 @@ from environments.probes.kinds.base import BaseProbe, Decision
 
 # How the questions about the encrypted table may be put: where one looks, by which path a key is used, what is moved.
 HOWS: Final[Mapping[str, Sequence[str]]] = {
-    "clear": ("configmaps", "everywhere"),
+    "clear": ("configmaps", "others"),
     "use": ("decrypt", "encrypt", "rewrap", "datakey/plaintext", "datakey/wrapped", "manage"),
     "export": ("export", "backup"),
     "moved": ("row", "label", "cloud"),
