@@ -81,7 +81,7 @@ def _spread(case: Case, clouds: list[str], seed: bytes) -> Iterator[Case]:
         case HandshakeProbe() as probe:
             elsewhere = probe.client == "elsewhere"
             for cloud in _without(clouds, case.cloud) if elsewhere else [case.cloud]:
-                yield from _at(case, cloud, _callers(case.workload, may=probe.client != "others"))
+                yield from _at(case, cloud, _callers(probe, case, seed))
         case SecretProbe(of="others") | CertificateProbe(of="others"):
             yield from _at(case, case.cloud, _peers(case.workload))
         case SecretProbe(of="elsewhere") | CertificateProbe(of="elsewhere") | TableProbe(of="elsewhere"):
@@ -110,15 +110,21 @@ def _at(case: Case, cloud: str, targets: Iterable[Workload]) -> Iterator[Case]:
         facts = {
             **case.facts,
             "target": target.secret(cloud),
+            "target_cloud": cloud,
             "target_role": target.role,
             "target_identity": target.identity(cloud),
         }
         yield replace(case, target_cloud=cloud, target=target, facts=facts)
 
 
-def _callers(workload: Workload, *, may: bool) -> list[Workload]:
-    callers = platform().callers(workload)
-    return callers if may else [peer for peer in _peers(workload) if peer not in callers]
+def _callers(probe: HandshakeProbe, case: Case, seed: bytes) -> list[Workload]:
+    """Who comes to the endpoint of the case's workload; of those who may call it one, if it is not about their names."""
+    may = platform().callers(case.workload)
+    if probe.client == "others":
+        return [peer for peer in _peers(case.workload) if peer not in may]
+    if probe.expect == "allowed" or not may:
+        return may
+    return [pick(may, seed, "caller", probe.id, case.cloud, case.workload.role)]
 
 
 def _peers(workload: Workload) -> list[Workload]:

@@ -15,7 +15,8 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Final, Self
 
 SECONDS: Final = 5.0
@@ -32,7 +33,7 @@ class Credentials:
     """What one side of a connection holds: certificate chain and key (PEM; empty: none), and whom it trusts (PEM)."""
 
     cert: str
-    key: str
+    key: str = field(repr=False)
     ca: str
     crl: str = ""
 
@@ -105,7 +106,7 @@ def call(port: int, credentials: Credentials, wanted: str) -> str:
     Raises:
         OSError: nobody listens there, or nobody answers.
     """
-    context = context_of(credentials, serves=False)
+    context = _client(credentials)
     with socket.create_connection(("127.0.0.1", port), SECONDS) as plain:
         try:
             with context.wrap_socket(plain) as connection:
@@ -141,6 +142,12 @@ def context_of(credentials: Credentials, *, serves: bool) -> ssl.SSLContext:
     if credentials.crl:
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return context
+
+
+@lru_cache(128)
+def _client(credentials: Credentials) -> ssl.SSLContext:
+    """Made once for each caller: that takes as long as a handshake."""
+    return context_of(credentials, serves=False)
 
 
 def identities(connection: ssl.SSLSocket) -> list[str]:

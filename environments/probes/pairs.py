@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Final, Literal
 
 from environments.params import token
-from environments.platform import DATA_LABEL, DNS, DNS_LABELS, DNS_NAMESPACE, Flow, Workload, platform
+from environments.platform import DATA_LABEL, DNS, DNS_LABELS, DNS_NAMESPACE, Workload, platform
 
 Group = Literal[
     "self",
@@ -63,16 +63,20 @@ class Network:
 
     def pod(self, name: str) -> Pod | None:
         """The pod called `name`; None for an address outside."""
-        return next((pod for pod in self.pods if pod.name == name), None)
+        return self._by_name.get(name)
 
-    def is_needed(self, source: str, target: str, port: int, protocol: str) -> bool:
-        """Whether a flow of the platform goes that way."""
-        return (self._part(source), self._part(target), port, protocol) in _needed()
+    def needed(self, source: str, target: str) -> frozenset[tuple[int, str]]:
+        """On which ports and protocols a flow of the platform goes that way."""
+        return _needed().get((self._part(source), self._part(target)), frozenset())
 
-    def is_open_question(self, source: str, target: str, port: int, protocol: str) -> bool:
-        """Whether nobody says how it must be: other pods of the platform's namespaces may have DNS, or not."""
+    def undecided(self, source: str, target: str) -> frozenset[tuple[int, str]]:
+        """Where nobody says how it must be: other pods of the platform's namespaces may have DNS, or not."""
         pod, dns = self.pod(source), self._part(target) == DNS
-        return bool(pod and dns and (port, protocol) in _dns_ports() and pod.namespace in platform().namespaces)
+        return _dns_ports() if pod and dns and pod.namespace in platform().namespaces else frozenset()
+
+    @cached_property
+    def _by_name(self) -> dict[str, Pod]:
+        return {pod.name: pod for pod in self.pods}
 
     def _part(self, name: str) -> str:
         pod = self.pod(name)
@@ -145,12 +149,12 @@ def _is(group: Group, pod: Pod, workload: Workload) -> bool:  # noqa: PLR0911 - 
 
 
 @cache
-def _needed() -> frozenset[tuple[str, str, int, str]]:
-    return frozenset(_key(flow) for flow in platform().needed)
-
-
-def _key(flow: Flow) -> tuple[str, str, int, str]:
-    return flow.source, flow.target, flow.port, flow.protocol
+def _needed() -> dict[tuple[str, str], frozenset[tuple[int, str]]]:
+    ends = {(flow.source, flow.target) for flow in platform().needed}
+    return {
+        pair: frozenset((f.port, f.protocol) for f in platform().needed if (f.source, f.target) == pair)
+        for pair in ends
+    }
 
 
 @cache

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import httpx
 
-from environments.platform import platform
+from environments.platform import DNS, platform
 from environments.probes.cases import Case
 from environments.probes.clients import json_of, message_of
 from environments.probes.kinds.traffic import ReachProbe
@@ -57,8 +57,8 @@ def ask_reach(probe: ReachProbe, case: Case, wire: Wire) -> Finding:
     if probe.expect == ALLOWED:
         shut = [way for way in ways if way.letter != OPEN]
         return _finding(probe, request, ALLOWED if not shut else REFUSED, shut)
-    if not _in_use(case, plan, verdicts):
-        detail = "What this workload needs is refused too, so a refusal says nothing."
+    if not _in_use(plan, verdicts):
+        detail = "Most of what workloads need of each other is refused too, so a refusal says nothing."
         return Finding(request=request, expected=REFUSED, got="not usable", detail=detail, ok=False)
     through = [way for way in ways if way.letter == OPEN]
     return _finding(probe, request, REFUSED if not through else ALLOWED, through)
@@ -73,10 +73,11 @@ def _finding(probe: ReachProbe, request: str, got: str, wrong: list[Way]) -> Fin
 def _ways(probe: ReachProbe, case: Case, plan: Network, verdicts: Verdicts) -> Iterator[Way]:
     """Those needed if the probe expects them allowed, else all others between its groups."""
     for source, target in _pairs(probe, case, plan):
+        needed, undecided = plan.needed(source, target), plan.undecided(source, target)
         for (port, protocol), letter in zip(plan.ports, verdicts[source][target], strict=True):
-            needed = plan.is_needed(source, target, port, protocol)
-            fits = needed if probe.expect == ALLOWED else not needed
-            if fits and not (probe.expect == REFUSED and plan.is_open_question(source, target, port, protocol)):
+            of_need = (port, protocol) in needed
+            fits = of_need if probe.expect == ALLOWED else not of_need and (port, protocol) not in undecided
+            if fits:
                 yield Way(source=source, target=target, port=port, protocol=protocol, letter=letter)
 
 
@@ -91,17 +92,14 @@ def _members(groups: list[Group], case: Case, plan: Network) -> list[str]:
     return [name for group in groups for name in plan.group(group, case.workload)]
 
 
-def _in_use(case: Case, plan: Network, verdicts: Verdicts) -> bool:
-    """Whether something that the workload needs is open: out, and in where anybody may call it."""
+def _in_use(plan: Network, verdicts: Verdicts) -> bool:
+    """Whether most of what workloads need of each other is open on the cloud."""
     names = {pod.stands_for: pod.name for pod in reversed(plan.pods) if pod.stands_for}
-    out, into = [], []
-    for flow in platform().needed:
-        letter = verdicts[names[flow.source]][names[flow.target]][plan.ports.index((flow.port, flow.protocol))]
-        if flow.source == case.workload.name:
-            out.append(letter)
-        elif flow.target == case.workload.name:
-            into.append(letter)
-    return OPEN in out and (OPEN in into or not into)
+    flows = [flow for flow in platform().needed if flow.target != DNS]
+    letters = [
+        verdicts[names[flow.source]][names[flow.target]][plan.ports.index((flow.port, flow.protocol))] for flow in flows
+    ]
+    return 2 * letters.count(OPEN) > len(flows)
 
 
 def _words(groups: list[Group]) -> str:
