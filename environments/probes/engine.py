@@ -13,8 +13,18 @@ from environments.probes.admission import ask_admission
 from environments.probes.cases import Case, cases_of
 from environments.probes.clients import Clients
 from environments.probes.identity import ask_lifetime, ask_login
-from environments.probes.model import AdmissionProbe, CapabilitiesProbe, LifetimeProbe, LoginProbe, Probe, SecretProbe
+from environments.probes.model import (
+    AdmissionProbe,
+    CapabilitiesProbe,
+    CertificateProbe,
+    LifetimeProbe,
+    LoginProbe,
+    Probe,
+    RotationProbe,
+    SecretProbe,
+)
 from environments.probes.observation import NOT_ASKED, BrokenError, Finding, Observation, UnreachableError
+from environments.probes.rotation import ask_push
 from environments.probes.secrets import ask_capabilities, ask_secret
 from environments.probes.wire import Wire
 
@@ -106,7 +116,7 @@ def capability_of(probe: Probe) -> Capability:
     match probe:
         case LoginProbe() | LifetimeProbe():
             return "identity"
-        case SecretProbe() | CapabilitiesProbe():
+        case SecretProbe() | CapabilitiesProbe() | RotationProbe() | CertificateProbe():
             return "secrets"
         case AdmissionProbe():
             return "admission"
@@ -124,6 +134,8 @@ def _asker(case: Case, wire: Wire) -> Callable[[], Finding]:
             return lambda: ask_capabilities(capabilities, case, wire)
         case AdmissionProbe() as admission:
             return lambda: ask_admission(admission, case, wire)
+        case RotationProbe() | CertificateProbe() as push:
+            return lambda: ask_push(push, case, wire)
 
 
 def _may_settle(case: Case, seen: Observation) -> bool:

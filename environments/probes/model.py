@@ -179,7 +179,33 @@ class AdmissionProbe(BaseProbe):
         return self
 
 
-Probe: TypeAlias = LoginProbe | LifetimeProbe | SecretProbe | CapabilitiesProbe | AdmissionProbe
+class RotationProbe(BaseProbe):
+    """The push credential of a cloud's registry: the `new` one in kv, the one `used` before, the `leaked` one.
+
+    `versions` are earlier ones in kv, `secret-ids` all that the role has beside the one in kv. `calls` is what clients
+    met while they were watched.
+    """
+
+    kind: Literal["rotation"]
+    expect: Decision
+    of: Literal["calls", "new", "used", "leaked", "versions", "secret-ids"]
+    workload: str = "registry/model-registry"
+
+
+class CertificateProbe(BaseProbe):
+    """A push job's certificate: a `new` one, asked for with `body`, lives for at most `seconds`; others meet a CRL."""
+
+    kind: Literal["certificate"]
+    expect: Literal["allowed", "refused", "bounded"]
+    of: Literal["new", "leaked", "other"]
+    body: Tree = Field(default_factory=dict)
+    seconds: int = Field(default=3600, gt=0)
+    workload: str = "registry/model-registry"
+
+
+Probe: TypeAlias = (
+    LoginProbe | LifetimeProbe | SecretProbe | CapabilitiesProbe | AdmissionProbe | RotationProbe | CertificateProbe
+)
 AnyProbe = Annotated[Probe, Field(discriminator="kind")]
 PROBES: TypeAdapter[list[Probe]] = TypeAdapter(list[AnyProbe])
 
