@@ -12,6 +12,7 @@ from environments.errors import BadInputError
 from environments.probes.kinds.admission import AdmissionProbe
 from environments.probes.kinds.identity import LifetimeProbe, LoginProbe
 from environments.probes.kinds.rights import NeedsProbe, ReviewProbe, RulesProbe
+from environments.probes.kinds.rotation import PushCertificateProbe, RotationProbe
 from environments.probes.kinds.secrets import CapabilitiesProbe, SecretProbe
 from environments.probes.kinds.table import TableProbe
 from environments.probes.kinds.traffic import CertificateProbe, HandshakeProbe, ReachProbe
@@ -30,6 +31,8 @@ Probe: TypeAlias = (
     | ReviewProbe
     | RulesProbe
     | TableProbe
+    | RotationProbe
+    | PushCertificateProbe
 )
 AnyProbe = Annotated[Probe, Field(discriminator="kind")]
 PROBES: TypeAdapter[list[Probe]] = TypeAdapter(list[AnyProbe])

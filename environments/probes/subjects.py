@@ -17,12 +17,14 @@ from environments.probes.kinds.admission import AdmissionProbe
 from environments.probes.kinds.base import BaseProbe
 from environments.probes.kinds.identity import LifetimeProbe, LoginProbe
 from environments.probes.kinds.rights import NeedsProbe, ReviewProbe, RulesProbe
+from environments.probes.kinds.rotation import PushCertificateProbe, RotationProbe
 from environments.probes.kinds.secrets import CapabilitiesProbe, SecretProbe
 from environments.probes.kinds.table import TableProbe
 from environments.probes.kinds.traffic import CertificateProbe, HandshakeProbe, ReachProbe
 from environments.probes.model import Probe
 from environments.probes.observation import Finding
 from environments.probes.reachability import ask_reach
+from environments.probes.rotation import ask_push
 from environments.probes.rules import ask_rights
 from environments.probes.secrets import ask_capabilities, ask_secret
 from environments.probes.wire import Wire
@@ -46,6 +48,8 @@ SUBJECTS: Final[Mapping[type[BaseProbe], Subject]] = {
     CertificateProbe: Subject("secrets", ask_certificate),
     HandshakeProbe: Subject("secrets", ask_handshake),
     TableProbe: Subject("secrets", ask_table),
+    RotationProbe: Subject("secrets", ask_push),
+    PushCertificateProbe: Subject("secrets", ask_push),
     NeedsProbe: Subject("identity", ask_rights),
     ReviewProbe: Subject("identity", ask_rights),
     RulesProbe: Subject("identity", ask_rights),

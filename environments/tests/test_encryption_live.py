@@ -15,7 +15,7 @@ from environments.footprint import Footprint
 from environments.platform import platform
 from environments.probes import Observation, Probe, Prober, load_probes
 from environments.probes.cohort import PATH, READER
-from environments.probes.model import TableProbe
+from environments.probes.kinds.table import TableProbe
 from environments.tests.encrypting import LABELS, encrypt, encrypted, feature_store, store
 from environments.tests.securing import Operator, operator_of
 

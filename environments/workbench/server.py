@@ -84,7 +84,12 @@ def serve(config: Config) -> None:
     workbench = Workbench(config)
     routes = {"/lint": workbench.lint, "/apply": workbench.apply}
     watch = Watch(config.watch)
-    watching = {"/watch/begin": watch.begin, "/watch/using": watch.using, "/watch/end": watch.end}
+    watching = {
+        "/watch/begin": watch.begin,
+        "/watch/using": watch.using,
+        "/watch/end": watch.end,
+        "/watch/record": watch.seen,
+    }
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -125,6 +125,14 @@ class Watch:
             self._keep(record)
             return record.model_dump()
 
+    def seen(self) -> dict[str, Any]:
+        """The record of the last rehearsal that was ended, if any was."""
+        try:
+            record = Record.model_validate_json(self._config.record.read_text())
+        except FileNotFoundError:
+            return {"record": None}
+        return {"record": record.model_dump()}
+
     def _running(self) -> Rehearsal:
         if self._current is None:
             raise NotWatchingError("nothing is being watched")
