@@ -229,10 +229,11 @@ class RulesProbe(BaseRightsProbe):
     """A cloud lists all rules that apply to a subject in `namespaces`: those beyond the table must hold nothing of `about`.
 
     What is an `escalation` or an `intrusion` is no mere `excess`, and excess that everybody has counts for `everybody` alone.
+    `strangers` are those who hold a role there and are not in the table.
     """
 
     kind: Literal["rules"]
-    about: Literal["excess", "escalation", "intrusion", "everybody"]
+    about: Literal["excess", "escalation", "intrusion", "everybody", "strangers"]
     namespaces: list[str] = Field(default=["each"], min_length=1)
 
 
