@@ -138,7 +138,7 @@ def test_who_comes_with_a_judge_was_never_there_before_and_never_comes_again(
         assert earlier[0] in past[-1]  # history tells of who was there
         footprint.settle()
         now = names_of(footprint.access("judge"))
-    assert len(now) == 2
+    assert len(now) == 3
     assert not set(now) & set(earlier)
     assert not [name for name in now if name in "".join(past)]
 
