@@ -92,7 +92,7 @@ def test_operators_take_nothing_that_is_ours_or_more_than_theirs(
     operator: Operator, method: str, path: str, body: Object | None
 ) -> None:
     for options in ({}, {"dryRun": "All"}):
-        answer = operator.clients.kube(CLOUD, method, path, body, **options)
+        answer = operator.clients.kube(CLOUD, method, path, body, None, **options)
         assert answer.status_code == 403, message_of(answer)
 
 
@@ -128,7 +128,7 @@ def test_who_comes_with_a_judge_was_never_there_before_and_never_comes_again(
     footprint.reset()
     with operator_of(footprint) as next_one:
         past = [
-            next_one.clients.kube(CLOUD, "GET", BINDINGS, **options).text
+            next_one.clients.kube(CLOUD, "GET", BINDINGS, None, None, **options).text
             for options in (
                 {},
                 {"resourceVersion": first, "resourceVersionMatch": "Exact"},
