@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from environments.yamlfile import Strict
 
 RBAC_GROUP: Final = "rbac.authorization.k8s.io"
+REVIEWS: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 ACCOUNT: Final = "system:serviceaccount:"
 EVERYBODY: Final = "system:authenticated"
 NOBODY: Final = "system:unauthenticated"

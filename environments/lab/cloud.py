@@ -14,13 +14,12 @@ from environments.errors import BadInputError, FootprintError
 from environments.lab.credentials import PemFolder, client, tls
 from environments.lab.kinds import Kinds
 from environments.params import CloudParams
-from environments.rights import ask_of, persona, review
+from environments.rights import REVIEWS, ask_of, persona, review
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 FIELD_MANAGER = "mod209-operator"
-REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 TOKEN_SECONDS = 600  # the shortest life that Kubernetes gives a service-account token
 
 

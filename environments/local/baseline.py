@@ -22,6 +22,8 @@ from environments.local.bootstrap import Kube, wait_caught_up
 from environments.local.control_plane import ControlPlane
 from environments.local.opa import Opa
 from environments.params import LearnerParams
+from environments.platform import JUDGES_GROUP, platform
+from environments.rights import REVIEWS, ask_of, review
 
 PARTS = {
     "admission": re.compile(r"^/registry/(validatingadmissionpolic(ies|ybindings)|validatingwebhookconfigurations)/"),
@@ -78,6 +80,8 @@ class Baseline:
         for name, client in self._etcd.items():
             wait_caught_up(self._kube[name], etcd_state.write(client, rights))
         self._admitted = rights
+        for name, kube in self._kube.items():
+            _wait_known(name, kube, newcomers)
 
     def reset(self, only: str | None) -> dict[str, Any]:
         """Bring everything, or one part, back, and prove it.
@@ -229,6 +233,20 @@ def _wait_heeded(name: str, operator: httpx.Client, *, admitted: bool) -> None:
                 hint="Run: mod209 down, then mod209 up.",
             )
         time.sleep(0.005)
+
+
+def _wait_known(name: str, kube: Kube, newcomers: Newcomers) -> None:
+    """Wait until the authorizer, which has caches of its own, knows the binding and the role that were written last."""
+    last = max(platform().namespaces)
+    for group, ask in (
+        (newcomers.team, ask_of("create", "pods", last)),
+        (JUDGES_GROUP, ask_of("impersonate", "groups", name=newcomers.team)),
+    ):
+        body, deadline = review("somebody", [group], ask), time.monotonic() + HEED_SECONDS
+        while not kube.client.post(REVIEWS, json=body).raise_for_status().json()["status"]["allowed"]:
+            if time.monotonic() > deadline:
+                raise FootprintError(f"{name} does not heed who may ask now.", hint="Run: mod209 down, then mod209 up.")
+            time.sleep(0.005)
 
 
 def _stored(item: objects.Object) -> bytes:

@@ -13,9 +13,8 @@ from environments.probes.facts import render
 from environments.probes.kinds.rights import ReviewProbe
 from environments.probes.observation import ALLOWED, REFUSED, Finding, UnreachableError, brief
 from environments.probes.wire import Wire
-from environments.rights import Ask, ask_of, persona, review
+from environments.rights import REVIEWS, Ask, ask_of, persona, review
 
-PATH: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 NEWCOMER: Final = "created-tomorrow"  # an account that nobody has bound
 SHOWN: Final = 4  # rights that a finding names
 
@@ -100,7 +99,7 @@ def _asks(probe: ReviewProbe, namespaces: Iterable[str], name: str, who: str) ->
 
 
 def _review(wire: Wire, cloud: str, who: str, ask: Ask) -> bool:
-    answer = wire.clients.kube(cloud, "POST", PATH, review(*persona(who), ask))
+    answer = wire.clients.kube(cloud, "POST", REVIEWS, review(*persona(who), ask))
     allowed = json_of(answer).get("status", {}).get("allowed")
     if answer.is_error or not isinstance(allowed, bool):
         raise UnreachableError(f"{cloud} does not say who may do what: {brief(message_of(answer))}")

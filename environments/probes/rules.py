@@ -16,6 +16,7 @@ from environments.probes.dangers import Granted, granted, kinds
 from environments.probes.kinds.rights import BaseRightsProbe, ReviewProbe, RulesProbe
 from environments.probes.observation import ALLOWED, REFUSED, Finding, UnreachableError, brief
 from environments.probes.rights import ask_needs, ask_review, listed, places, without_use
+from environments.probes.strangers import strangers
 from environments.probes.wire import Wire
 from environments.rights import ANY, Ask, persona, wildcard_groups
 
@@ -69,7 +70,10 @@ def ask_rules(probe: RulesProbe, case: Case, wire: Wire) -> Finding:
     return Finding(request=request, expected=NOTHING_BEYOND, got=got, detail=listed(found), ok=not found)
 
 
-def _found(probe: RulesProbe, case: Case, wire: Wire, namespace: str) -> Iterator[Granted]:
+def _found(probe: RulesProbe, case: Case, wire: Wire, namespace: str) -> Iterator[object]:
+    if probe.about == "strangers":
+        yield from strangers(wire, case.cloud, namespace)
+        return
     everybodys = _everybodys(wire, case.cloud, namespace)
     if probe.about == "everybody":
         yield from everybodys

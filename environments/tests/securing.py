@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from environments.access import Access, CloudAccess, Role, VaultAccess
+from environments.baseline.legacy import cluster_bindings, legacy
 from environments.footprint import Footprint
 from environments.params import derive
 from environments.pki import Authority
@@ -142,6 +143,18 @@ class Operator:
     def write_policy(self, cloud: str, workload: Workload, text: str) -> None:
         """Write the workload's Vault policy."""
         self.vault(f"sys/policies/acl/{workload.policy(cloud)}", {"policy": text})
+
+    def clear_access(self) -> None:
+        """Take away all rights that the last team left, on all clouds."""
+        group = "/apis/rbac.authorization.k8s.io/v1"
+        paths = [f"{group}/clusterrolebindings/{name}" for name in cluster_bindings()] + [
+            f"{group}/namespaces/{grant.namespace}/{kind}/{grant.name}"
+            for grant in legacy().roles
+            for kind in ("rolebindings", "roles")
+        ]
+        for cloud in self.access.clouds:
+            for path in paths:
+                assert self.clients.kube(cloud, "DELETE", path).is_success, path
 
     def vault(self, path: str, body: dict[str, Any]) -> None:
         """Write to Vault."""

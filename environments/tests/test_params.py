@@ -79,6 +79,7 @@ def test_points_of_the_lab_are_as_planned() -> None:
         "ZT-1": 15,
         "ZT-2": 12,
         "ZT-3": 20,
+        "ZT-6": 13,
     }
 
 

@@ -61,6 +61,7 @@ class RulesProbe(BaseRightsProbe):
 
     What is an `escalation` or an `intrusion` is no mere `excess`, and excess that everybody has counts for `everybody` alone.
     `strangers` are those who hold a role there and are not in the table.
+    `strangers` are those who hold a role there and are not in the table.
     """
 
     kind: Literal["rules"]

@@ -18,7 +18,7 @@ def check_everybody_can_work(evidence: Evidence) -> None:
 
 @check("ZT-6.2")
 def check_nobody_has_more(evidence: Evidence) -> None:
-    """No subject has a right that the table does not give it.
+    """No subject has a right that the table does not give it, and nobody else holds a role.
 
     Rights add up: one binding that was left is enough, and a `*` grants what does not exist yet. What is worse than too
     much (ways to more rights, ways into what others run, rights of everybody) counts in the next three checks.
