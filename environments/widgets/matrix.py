@@ -73,9 +73,8 @@ class Matrix(Shown):
         wrong = [one for one in seen if one.ok is not True]
         right = [one for one in seen if one.ok is True]
         head = f"<strong>{escape(task)} on {escape(cloud)}: {field(seen)} answers are as they should be</strong>"
-        return block(
-            head + self._list(task, wrong, "not as it should be", "open") + self._list(task, right, "right", "")
-        )
+        lists = self._list(task, wrong, "not as it should be", "open") + self._list(task, right, "right", "")
+        return block(f'{head}<div class="long" tabindex="0">{lists}</div>')
 
     def widget(self) -> Widget:
         """Toolbar, fields and details."""

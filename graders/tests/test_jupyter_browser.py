@@ -164,7 +164,7 @@ def test_widgets_are_readable_to_all(desk: Page, theme: str) -> None:
         desk.get_by_role("menuitem", name="Settings", exact=True).click()
         desk.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()
         desk.locator(".lm-Menu-itemLabel", has_text="JupyterLab Dark").first.click()
-        expect(desk.locator("body[data-jp-theme-light=false]")).to_be_visible()
+        expect(desk.locator("body")).to_have_attribute("data-jp-theme-light", "false")
     desk.locator(".widget-gridbox").get_by_role("button").first.click()
     assert serious(desk, ".jp-OutputArea-output .widget-vbox") == []
     photograph(desk, None, f"desk-{theme}")
