@@ -30,6 +30,7 @@ READY_SECONDS = 90.0
 POLL_SECONDS = 0.1
 NEEDED = ("jupyterlab", "ipywidgets", "nbclient")
 DESK = "desk.ipynb"
+AUTHORS_EXTENSIONS = ("@jupyter/nbgrader",)
 
 
 class Jupyter:
@@ -117,6 +118,16 @@ def _write_settings(home: Path, work: WorkFolder, token: str, address: str, port
     quiet = {"news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"}
     _write(home, "jupyter_server_config.json", {"IdentityProvider": {"token": token}, "ServerApp": server | root})
     _write(home, "jupyter_lab_config.json", {"LabApp": quiet | {"extension_manager": "readonly"}})
+    _write_front_end(home)
+
+
+def _write_front_end(home: Path) -> None:
+    """No question about news, which nobody fetches here, and none of the authors' tools."""
+    folder = home / "labconfig"
+    folder.mkdir(exist_ok=True)
+    news = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+    _write(folder, "default_setting_overrides.json", news)
+    _write(folder, "page_config.json", {"disabledExtensions": dict.fromkeys(AUTHORS_EXTENSIONS, True)})
 
 
 def _write(home: Path, name: str, content: object) -> None:

@@ -61,7 +61,10 @@ class Matrix(Shown):
             f"{task.id:8}" + "".join(f"{field(self.survey.cell(task.id, cloud)):>14}" for cloud in clouds)
             for task in self._lab.spec.tasks
         ]
-        wrong = [line.text() for report in self.survey.reports.values() for line in report.lines if line.ok is False]
+        lines = [line for report in self.survey.reports.values() for line in report.lines if line.ok is False]
+        wrong = [
+            f"✗ {line.id} {o.request}: expected {o.expected}, got {o.got}" for line in lines for o, _ in line.wrong[:1]
+        ]
         return "\n".join([*rows, self.survey.note, *wrong])
 
     def details(self, task: str, cloud: str) -> str:
@@ -70,9 +73,8 @@ class Matrix(Shown):
         wrong = [one for one in seen if one.ok is not True]
         right = [one for one in seen if one.ok is True]
         head = f"<strong>{escape(task)} on {escape(cloud)}: {field(seen)} answers are as they should be</strong>"
-        return block(
-            head + self._list(task, wrong, "not as it should be", "open") + self._list(task, right, "right", "")
-        )
+        lists = self._list(task, wrong, "not as it should be", "open") + self._list(task, right, "right", "")
+        return block(f'{head}<div class="long" tabindex="0">{lists}</div>')
 
     def widget(self) -> Widget:
         """Toolbar, fields and details."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from environments.lab.api import Lab
 
 MIB = 1 << 20
+WARNING = ("#8a4b00", "#ffffff")  # ipywidgets' own has too little contrast on a light page
 ELSEWHERE = "Other notebooks that are open: run their first code cell again."
 Work = Callable[[], str]
 
@@ -106,7 +107,11 @@ class Panel(Shown):
         resets: list[Part | None] = [None, *get_args(Part)]
         second = [self._reset_button(part) for part in resets]
         self._refresh()
-        return VBox([self._health, HBox(first), HBox(second), self._status, self._choice, self._log])
+        self._health.layout = Layout(flex="0 0 auto", width="330px")
+        beside = HBox(
+            [self._health, VBox([self._choice, self._log], layout=Layout(flex="1 1 auto", min_width="300px"))]
+        )
+        return VBox([HBox(first), HBox(second), self._status, beside])
 
     def _reset_button(self, part: Part | None) -> Button:
         return self._button(f"Reset {part or 'all'}", "undo", lambda: self.reset(part), sure=part is None)
@@ -144,8 +149,9 @@ class Panel(Shown):
             button.disabled = busy != (name == "Cancel") or (name == "Start" and status is not None)
             button.disabled |= name.startswith(("Stop", "Reset")) and status is None
             button.description = f"Sure? {name}" if name == self._sure else name
-            button.button_style = "warning" if name == self._sure else ""
-        self._choice.options = self._logs()
+            button.style.button_color, button.style.text_color = WARNING if name == self._sure else (None, None)
+        if list(self._choice.options) != (logs := self._logs()):
+            self._choice.options = logs
         self._show_log()
 
     def _logs(self) -> list[str]:
@@ -153,7 +159,7 @@ class Panel(Shown):
 
     def _show_log(self) -> None:
         log = self._directory / "logs" / f"{self._choice.value}.log"
-        lines = tail(log) if log.is_file() else "no log yet"
+        lines = tail(log).replace("  | ", "") if log.is_file() else "no log yet"
         self._log.value = block(f'<pre tabindex="0" aria-label="last lines of the log">{escape(lines)}</pre>')
 
 

@@ -16,9 +16,11 @@ STYLE = """<style>
 .mod209 table {border-collapse: collapse; margin: 4px 0}
 .mod209 th, .mod209 td {text-align: left; vertical-align: top; padding: 2px 14px 2px 0; border-bottom: 1px solid var(--jp-border-color2, #ccc)}
 .mod209 td.number, .mod209 th.number {text-align: right}
-.mod209 pre {margin: 4px 0; padding: 6px 8px; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 16em; overflow-y: auto;
+.mod209 pre {margin: 4px 0; padding: 6px 8px; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow-y: auto;
   color: inherit; background: var(--jp-layout-color2, #eee); font-size: 12px}
-.mod209 .wrong {font-weight: bold}
+.mod209 .long {max-height: 34em; overflow-y: auto}
+.mod209 li {overflow-wrap: anywhere; margin-bottom: 4px}
+.mod209 summary {cursor: pointer}
 .mod209 ul {margin: 2px 0 8px 0; padding-left: 1.4em}
 .mod209 .track {display: inline-block; width: 120px; height: 10px; border: 1px solid var(--jp-ui-font-color2, #555)}
 .mod209 .track > span {display: block; height: 100%; background: var(--jp-ui-font-color2, #555)}
