@@ -7,7 +7,7 @@
 # Servers are taken from the cache of `mod209 tools --fetch`; what is not there, the container fetches when it first starts.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-python=${PYTHON:-python3}
+python=$(realpath --no-symlinks "$(command -v "${PYTHON:-python3}")")  # it is used from another folder
 base=${BASE:-mod209-base}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
