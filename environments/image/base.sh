@@ -4,7 +4,7 @@
 # is run: a small root needs their files alone. Takes a quarter of a minute. Needs Debian, and a Docker daemon.
 set -euo pipefail
 name=${1:-mod209-base}
-packages=(base-files bash coreutils sed grep libc-bin ca-certificates procps python3-venv)
+packages=(base-files bash dash coreutils findutils sed grep libc-bin ca-certificates procps python3-venv)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
@@ -24,6 +24,7 @@ for package in "$work"/archives/*.deb; do
   dpkg-deb --fsys-tarfile "$package" | tar -x -C "$root" --no-same-owner --keep-directory-symlink
 done
 # What the packages' scripts would have done.
+ln -sf dash "$root/usr/bin/sh"
 printf 'root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n' >"$root/etc/passwd"
 printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 printf 'passwd: files\ngroup: files\nhosts: files dns\n' >"$root/etc/nsswitch.conf"

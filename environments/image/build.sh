@@ -8,7 +8,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=$(realpath --no-symlinks "$(command -v "${PYTHON:-python3}")")  # it is used from another folder
-base=${BASE:-mod209-base}
+base=${BASE:-mod209-base:$(sha256sum "$here/base.sh" | head -c 12)}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 [ -f "${1:-}" ] || { echo "Name a bundle: build.sh BUNDLE.tar.gz [IMAGE]" >&2; exit 2; }
