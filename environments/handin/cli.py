@@ -15,11 +15,14 @@ from environments.labspec import load_lab
 from environments.params import PRACTICE_LEARNER, check_learner_id
 
 HANDED_IN = "handed-in"
+WORK = "work"
 
 
 def submit_command(
     lab: Annotated[str, typer.Argument(help="The lab, such as zero-trust.")],
-    work: Annotated[Path | None, typer.Option(help="Folder of your notebooks. Default: the lab's own.")] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of your notebooks. Default: work/LAB, else the lab's own.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the archive goes. Default: handed-in/ in the course.")] = None,
     learner: Annotated[str | None, typer.Option(help="Your id, where your parameters do not say it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -27,13 +30,19 @@ def submit_command(
     """Check and pack your work for your instructor, and write a receipt. Runs nothing of it."""
     course = course_dir().absolute()
     spec = load_lab(course, lab)
-    done = submit(work or course / "labs" / lab / "notebooks", spec, _who(course, learner), out or course / HANDED_IN)
+    done = submit(work or _work(course, lab), spec, _who(course, learner), out or course / HANDED_IN)
     if as_json:
         receipt = done.receipt.model_dump(mode="json", by_alias=True)
         extra = {"archive": str(done.archive), "unanswered": done.unanswered, "left_out": done.left_out}
         console.print_json({"receipt": receipt} | extra)
     else:
         _print(done)
+
+
+def _work(course: Path, lab: str) -> Path:
+    """Where the learner works: a folder of their own if there is one, else the lab's notebooks as they came."""
+    own = course / WORK / lab
+    return own if own.is_dir() else course / "labs" / lab / "notebooks"
 
 
 def _who(course: Path, named: str | None) -> str:

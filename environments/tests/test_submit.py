@@ -129,6 +129,16 @@ def test_the_command_knows_the_learner_from_the_bundle(
     assert "those of ada, not of ben" in capsys.readouterr().err
 
 
+def test_a_folder_of_the_learners_own_goes_before_the_labs(
+    course: Path, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(work, course / "work" / LAB)
+    (course / "work" / LAB / "notes.md").write_text("mine")
+    assert run(monkeypatch, "--learner", "ada", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "notes.md" in [file["path"] for file in told["receipt"]["files"]]
+
+
 @pytest.mark.parametrize("learner", [None, "practice"])
 def test_who_has_no_parameters_of_their_own_says_who_they_are(
     course: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], learner: str | None

@@ -80,8 +80,7 @@ def test_a_bundle_is_whole_and_checks_itself(shared: Common, tmp_path: Path) -> 
     probes = {str(path.relative_to(COURSE)) for path in (COURSE / "labs" / SLUG / "probes").iterdir()}
     made = {"START-HERE.md", "bundle.json", "params.json", "requirements.txt", "SHA256SUMS"}
     assert files.keys() >= notebooks | probes | made | {f"labs/{SLUG}/lab.yaml", f"labs/{SLUG}/README.md"}
-    lines = [line.split("  ") for line in files.pop("SHA256SUMS").decode().splitlines()]
-    sums = {name: digest for digest, name in lines}
+    sums = {line[66:]: line[:64] for line in files.pop("SHA256SUMS").decode().splitlines()}
     assert sums == {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     assert json.loads(files["bundle.json"])["lab_version"] == spec.version
     assert LearnerParams.model_validate_json(files["params.json"]) == derive("ada", KEY)

@@ -55,6 +55,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         (["verify", SLUG, "--only", "a-typo"], 3, "no variant a-typo"),
         (["verify", "no-lab"], 3, "no-lab"),
         (["release", "no-lab"], 3, "no-lab"),
+        (["bundle", "no-lab", "--out", "{here}/out"], 3, "no-lab"),
+        (["bundle", SLUG, "--out", "{here}/out", "--learner", "../ada"], 3, "cannot be a learner's id"),
+        (["bundle", SLUG, "--out", "{here}/out", "--roster", "{here}/none.csv"], 3, "none.csv"),
+        (["collect", SLUG, "{here}/empty", "--into", "{here}/out"], 3, "There is no archive"),
+        (["collect", "no-lab", "{here}/empty"], 3, "no-lab"),
     ],
 )
 def test_a_mistake_ends_in_a_sentence_and_its_code(
@@ -75,7 +80,7 @@ def test_a_mistake_ends_in_a_sentence_and_its_code(
     assert not (tmp_path / "out" / "results.json").exists()
 
 
-@pytest.mark.parametrize("command", ["grade", "verify", "release"])
+@pytest.mark.parametrize("command", ["grade", "verify", "release", "bundle", "collect"])
 def test_every_command_explains_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
