@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.table import Table
 
 from environments import console
-from environments.errors import BadInputError
 from environments.footprint import Part, attach, footprint_dir, is_running, start
+from environments.jupyter.cli import lab_command
 from environments.lab.cli import apply_command, check_command
 from environments.lab.course import course_dir
 from environments.labspec import load_lab
-from environments.params import LearnerParams
+from environments.params import read_params
 from environments.toolchain.cli import tools_command
-from environments.yamlfile import read_text
 
 Lab = Annotated[str, typer.Argument(help="The lab, such as zero-trust.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
@@ -47,7 +45,7 @@ def up(
     if is_running(directory):
         console.err.print(f"The footprint of {lab} is running already.")
     else:
-        facts = _params(params) if params else None
+        facts = read_params(params) if params else None
         with console.progress(f"Starting {lab} on {provider}") as progress:
             start(lab, provider=provider, params=facts, progress=progress)
     status = attach(lab).status()
@@ -113,18 +111,8 @@ def down(lab: Lab) -> None:
 
 app.command("apply")(apply_command)
 app.command("check")(check_command)
+app.command("lab")(lab_command)
 app.command("tools")(tools_command)
-
-
-def _params(path: Path) -> LearnerParams:
-    try:
-        return LearnerParams.model_validate_json(read_text(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInputError(
-            f"{path} does not hold a learner's parameters: {first['msg']}.",
-            hint="Use the file from your bundle, unchanged.",
-        ) from None
 
 
 def main() -> int:

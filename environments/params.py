@@ -13,9 +13,11 @@ import re
 import secrets
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from environments.errors import BadInputError
 from environments.platform import platform
-from environments.yamlfile import Strict
+from environments.yamlfile import Strict, read_text
 
 PRACTICE_LEARNER = "practice"
 PRACTICE_KEY = b"mod209 practice: not a secret, used where no instructor gave parameters"
@@ -51,6 +53,22 @@ def derive(learner: str, term_key: bytes) -> LearnerParams:
     return LearnerParams(
         learner=learner, audience=f"vault-{token(term_key, learner, 'audience')}.mod209.example", clouds=clouds
     )
+
+
+def read_params(path: Path) -> LearnerParams:
+    """The parameters in the file `path`, as an instructor gave them.
+
+    Raises:
+        BadInputError: it holds none.
+    """
+    try:
+        return LearnerParams.model_validate_json(read_text(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInputError(
+            f"{path} does not hold a learner's parameters: {first['msg']}.",
+            hint="Use the file from your bundle, unchanged.",
+        ) from None
 
 
 def practice() -> LearnerParams:

@@ -18,6 +18,7 @@ from environments.lab.apply import Applied, apply_files
 from environments.lab.cloud import Cloud
 from environments.lab.course import access_file, course_dir
 from environments.lab.credentials import PemFolder
+from environments.lab.guide import Hint, Hints, load_guides
 from environments.lab.vault import connect, log_in
 from environments.labspec import LabSpec, load_lab
 from environments.platform import Workload, platform
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import hvac
 
     from environments.lab.report import CheckReport
+    from environments.widgets.matrix import Matrix
+    from environments.widgets.panel import Panel
+    from environments.widgets.progress import Progress
 
 ADMISSION_SETTLES_SECONDS = 5.0  # an API server takes up a ValidatingAdmissionPolicy a moment after it is stored
 
@@ -43,18 +47,34 @@ class Lab:
 
     def __init__(self, slug: str, access: Access, root: Path | None = None) -> None:
         self.slug = slug
-        self.access = access
         self.root = root or Path.cwd()
-        self.audience = access.params.audience
         self.workloads: list[Workload] = list(platform().workloads)
+        self._hints = Hints()
+        self._settled_at = 0.0
+        self._connect(access)
+
+    def __repr__(self) -> str:
+        return f"<Lab {self.slug}: clouds {', '.join(self.clouds)}; audience {self.audience}>"
+
+    def _connect(self, access: Access) -> None:
+        self.access = access
+        self.audience = access.params.audience
         self._owner = ExitStack()
         self._pems = PemFolder(self._owner)
         atexit.register(self.close)
         self.clouds = {name: self._open_cloud(name) for name in access.clouds}
-        self._settled_at = 0.0
 
-    def __repr__(self) -> str:
-        return f"<Lab {self.slug}: clouds {', '.join(self.clouds)}; audience {self.audience}>"
+    def reopen(self) -> None:
+        """Take up the footprint as it is now: a reset gives new credentials, a start new endpoints as well.
+
+        Raises:
+            BadInputError: no footprint of this lab is running.
+        """
+        access = read_access(access_file(self.slug))
+        self.close()
+        for name in ("vault", "workbench"):
+            self.__dict__.pop(name, None)  # made anew when somebody asks for them
+        self._connect(access)
 
     def close(self) -> None:
         """Close all connections; happens by itself when the process ends."""
@@ -133,6 +153,40 @@ class Lab:
         while not report.ok and time.monotonic() < self._settled_at:
             report = run_check(self, name)
         return report
+
+    def hint(self, check: str) -> Hint:
+        """The next hint about a check (`ZT-1.3`): three in all, each more concrete, and none costs points.
+
+        Raises:
+            BadInputError: the lab has no such check, or no hints about it.
+        """
+        from environments.lab.selfcheck import find_checks  # noqa: PLC0415 - only who uses it pays for it
+
+        task, (found, *others) = find_checks(self.spec, check)
+        guide = load_guides(course_dir(), self.slug, task.id).get(found.id)
+        if others:
+            raise BadInputError("Hints are about one check.", hint=f'Ask for one, like lab.hint("{found.id}").')
+        if guide is None:
+            raise BadInputError(f"There are no hints about {found.id}.", hint="Read the lesson of its notebook again.")
+        return self._hints.next(found.id, guide)
+
+    def panel(self) -> Panel:
+        """The footprint: health, logs, start, stop and reset."""
+        from environments.widgets.panel import Panel  # noqa: PLC0415 - only who uses it pays for it
+
+        return Panel(self, access_file(self.slug).parent)
+
+    def matrix(self) -> Matrix:
+        """All visible questions: each task on each cloud."""
+        from environments.widgets.matrix import Matrix  # noqa: PLC0415 - only who uses it pays for it
+
+        return Matrix(self, access_file(self.slug).parent / "logs")
+
+    def progress(self) -> Progress:
+        """Tasks, points and minutes."""
+        from environments.widgets.progress import Progress  # noqa: PLC0415 - only who uses it pays for it
+
+        return Progress(self)
 
     def _open_cloud(self, name: str) -> Cloud:
         params = self.access.params

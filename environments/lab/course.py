@@ -10,6 +10,7 @@ from environments.errors import BadInputError
 from environments.paths import state_dir
 
 COURSE_VARIABLE = "MOD209_COURSE"
+ACCESS_NAME = "operator.json"
 
 
 def access_file(slug: str) -> Path:
@@ -18,7 +19,7 @@ def access_file(slug: str) -> Path:
     Raises:
         BadInputError: there is no such file.
     """
-    path = Path(os.environ.get(ACCESS_VARIABLE) or state_dir() / slug / "operator.json")
+    path = Path(os.environ.get(ACCESS_VARIABLE) or state_dir() / slug / ACCESS_NAME)
     if not path.is_file():
         raise BadInputError(f"No footprint of {slug} is running.", hint=f"Start one with: mod209 up {slug}")
     return path

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from environments.lab.guide import Guide
 from environments.probes import Observation
 
 SYMBOLS = {True: "✓ passes", False: "✗ fails", None: "– not asked"}
@@ -26,6 +27,7 @@ class CheckLine:
     id: str
     title: str
     observations: tuple[Observation, ...]
+    guide: Guide | None = None
 
     @property
     def ok(self) -> bool | None:
@@ -45,7 +47,20 @@ class CheckLine:
 
     def text(self) -> str:
         """What was asked, expected and answered where it is not as it should be; several lines, or none."""
-        return "\n".join(f"{o.request}\n  {_answer(o)}{_more(more)}\n  why: {o.why}" for o, more in self.wrong)
+        said = [f"{o.request}\n  {_answer(o)}{_more(more)}\n  why: {o.why}" for o, more in self.wrong]
+        return "\n".join(said + [f"{name}: {text}" for name, text in self.lessons])
+
+    @property
+    def lessons(self) -> list[tuple[str, str]]:
+        """What a check that does not pass has to teach: name and text, if the course says any."""
+        if self.guide is None or self.ok is not False:
+            return []
+        return [
+            ("control", self.guide.control),
+            ("stops", self.guide.technique),
+            ("read", "; ".join(self.guide.reading)),
+            ("stuck?", f'lab.hint("{self.id}")'),
+        ]
 
     def html(self) -> str:
         """A table row."""
@@ -70,7 +85,9 @@ class CheckLine:
             return NO_QUESTION
         if not self.wrong:
             return f"all {len(self.observations)} answers are as they should be"
-        return f'<ul style="margin:0">{"".join(map(_html_item, self.wrong))}</ul>'
+        lessons = "".join(f"<br><strong>{escape(name)}</strong> {escape(text)}" for name, text in self.lessons)
+        items = "".join(map(_html_item, self.wrong))
+        return f'<ul style="margin:0">{items}</ul><div style="margin-top:-1em">{lessons}</div>'
 
 
 @dataclass(frozen=True)

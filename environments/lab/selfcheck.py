@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from environments.access import NO_SELF_CHECK_VARIABLE, Access
 from environments.errors import BadInputError
 from environments.footprint import CAPABILITIES
 from environments.lab.course import course_dir
+from environments.lab.guide import Guide, load_guides
 from environments.lab.report import CheckLine, CheckReport
 from environments.labspec import CheckSpec, LabSpec, TaskSpec
 from environments.probes import Observation, Prober, load_probes
@@ -33,7 +34,8 @@ def run_check(lab: Lab, name: str) -> CheckReport:
     prober = Prober(lab.access, CAPABILITIES[lab.access.provider], _seed(lab.access))
     # What destroys (an account deleted and made anew) would break the learner's own work.
     observations = prober.run([probe for probe in probes if probe.check in wanted and not probe.destroys])
-    return CheckReport(task.id, task.title, tuple(_line(check, observations) for check in checks))
+    guides = load_guides(course_dir(), lab.slug, task.id)
+    return CheckReport(task.id, task.title, tuple(_line(check, observations, guides) for check in checks))
 
 
 def find_checks(spec: LabSpec, name: str) -> tuple[TaskSpec, list[CheckSpec]]:
@@ -59,5 +61,6 @@ def _seed(access: Access) -> bytes:
     return hashlib.sha256(f"visible {access.params.learner}".encode()).digest()
 
 
-def _line(check: CheckSpec, observations: Sequence[Observation]) -> CheckLine:
-    return CheckLine(check.id, check.title, tuple(o for o in observations if o.check == check.id))
+def _line(check: CheckSpec, observations: Sequence[Observation], guides: Mapping[str, Guide]) -> CheckLine:
+    answers = tuple(o for o in observations if o.check == check.id)
+    return CheckLine(check.id, check.title, answers, guides.get(check.id))
