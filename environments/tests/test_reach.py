@@ -33,7 +33,7 @@ def program() -> str:
 
 def world(policies: list[Any]) -> dict[str, Any]:
     """Nine pods as cyclonus' generator wants them, some with odd labels, and addresses outside."""
-    names = {f"{port['port']}/{port['protocol']}": f"serve-{port['port']}-{port['protocol'].lower()}" for port in PORTS}
+    names = {f"{port['port']}/{port['protocol']}": f"serve-{port['port']}-{port['protocol']}".lower() for port in PORTS}
     pods = {
         f"{space}/{name}": {
             "namespace": space,
@@ -137,7 +137,10 @@ def test_both_agree_on_any_policies(program: str, drawn: list[Any]) -> None:
     assert disagreements(program, drawn) == []
 
 
-ANY = {"metadata": {"name": "p", "namespace": "x"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
+ANY: dict[str, Any] = {
+    "metadata": {"name": "p", "namespace": "x"},
+    "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+}
 
 
 @pytest.mark.parametrize(
