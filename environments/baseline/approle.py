@@ -18,6 +18,8 @@ from environments.platform import platform
 from environments.rehearsal import Incident, Signed
 
 MOUNT: Final = {"type": "approle"}
+# Vault would refuse even the right credential for a quarter of an hour after five wrong ones, and self-checks try wrong ones.
+NO_LOCKOUT: Final = {"user_lockout_config": {"lockout_disable": True}}
 ROLE: Final = "model-push"
 PUSH_POLICY: Final = "mod209-push"
 JOBS: Final = ("push-nightly", "push-release", "push-canary")
@@ -54,6 +56,7 @@ def draw(authorities: Mapping[str, Authority]) -> dict[str, Incident]:
 def set_up(client: httpx.Client, cloud: str, incident: Incident) -> None:
     """Mount the cloud's AppRole with its role and both secret ids."""
     _post(client, f"sys/auth/{approle_mount(cloud)}", MOUNT)
+    _post(client, f"sys/auth/{approle_mount(cloud)}/tune", NO_LOCKOUT)
     role = role_path(cloud)
     _post(client, role, ROLE_BODY)
     _post(client, f"{role}/role-id", {"role_id": incident.role_id})

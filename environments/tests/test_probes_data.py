@@ -49,6 +49,10 @@ def test_every_check_has_visible_and_hidden_probes_or_is_judged_alone() -> None:
         "ZT-7.2",
         "ZT-7.4",
         "ZT-6.1",
+        "ZT-5.1",  # there is one record, one credential in kv, one that leaked
+        "ZT-5.2",
+        "ZT-5.4",
+        "ZT-5.6",
     }
 
 
