@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.servers]
 COURSE = Path(__file__).parents[2]
 SPEC = load_lab(COURSE, "zero-trust")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PATIENCE_MS = 60_000  # other tests may run beside us
+PATIENCE_MS = 120_000  # other tests may run beside us
 URL = re.compile(r"http://127\.0\.0\.1:\d+/lab\S*token=\S+")
 
 
