@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as NotYet
 
 from environments.labspec import TaskSpec, load_lab
 from graders.variants import load_variants, write_submission
@@ -79,8 +80,16 @@ def open_notebook(page: Page, url: str, name: str) -> None:
 
 
 def run_all(page: Page) -> None:
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    """Run all cells; a notebook that has only just been opened may not heed the first click."""
+    begun = page.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|\d+)\]")).first
+    for _ in range(5):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        try:
+            begun.wait_for(state="attached", timeout=15_000)
+        except NotYet:
+            continue
+        return
 
 
 def photograph(page: Page, what: Locator | None, name: str) -> None:
