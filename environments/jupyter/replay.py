@@ -6,9 +6,7 @@ wrong on this one. The notebooks make it right anew, as they do when they are gr
 
 from __future__ import annotations
 
-import filecmp
 from contextlib import closing
-from pathlib import Path
 
 from environments.access import read_access
 from environments.errors import CourseError
@@ -20,24 +18,17 @@ from environments.lab.course import ACCESS_NAME
 
 
 def replay(work: WorkFolder, footprint: Footprint, progress: Progress) -> list[str]:
-    """Run the notebooks that the learner has begun, then apply files that were edited by hand since.
+    """Apply policies and manifests, then run the notebooks that the learner has begun: what these do has the last word.
 
     Returns:
         What did not work, a sentence each; none of the learner's files is changed.
     """
-    with copied(work) as folder:
-        problems = [str(one) for one in run_notebooks(folder, work.begun(), footprint, work.course, progress)]
-        edited = _edited(work, folder)
-    if edited:
+    problems: list[str] = []
+    if any(path.parent != work.path for path in handed_in(work)):
         progress("applying policies and manifests")
-        problems += _apply(work, footprint)
-    return problems
-
-
-def _edited(work: WorkFolder, folder: Path) -> list[str]:
-    """Policies and manifests that are not as the notebooks write them."""
-    names = [str(path.relative_to(work.path)) for path in handed_in(work) if path.parent != work.path]
-    return filecmp.cmpfiles(work.path, folder, names, shallow=False)[1]
+        problems = _apply(work, footprint)
+    with copied(work) as folder:
+        return problems + [str(one) for one in run_notebooks(folder, work.begun(), footprint, work.course, progress)]
 
 
 def _apply(work: WorkFolder, footprint: Footprint) -> list[str]:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as NotYet
 
 from environments.labspec import TaskSpec, load_lab
 from graders.variants import load_variants, write_submission
@@ -26,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.servers]
 COURSE = Path(__file__).parents[2]
 SPEC = load_lab(COURSE, "zero-trust")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PATIENCE_MS = 60_000  # other tests may run beside us
+PATIENCE_MS = 120_000  # other tests may run beside us
 URL = re.compile(r"http://127\.0\.0\.1:\d+/lab\S*token=\S+")
 
 
@@ -79,8 +80,16 @@ def open_notebook(page: Page, url: str, name: str) -> None:
 
 
 def run_all(page: Page) -> None:
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    """Run all cells; a notebook that has only just been opened may not heed the first click."""
+    begun = page.locator(".jp-InputPrompt", has_text=re.compile(r"\[(\*|\d+)\]")).first
+    for _ in range(5):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        try:
+            begun.wait_for(state="attached", timeout=15_000)
+        except NotYet:
+            continue
+        return
 
 
 def photograph(page: Page, what: Locator | None, name: str) -> None:
