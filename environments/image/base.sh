@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes a base image of Debian packages, for machines that can pull none: base.sh [NAME]
 # Packages come by this machine's own apt, which checks their signatures. Nothing is installed here, and no script of theirs
-# is run: a small root needs their files alone. Takes a quarter of a minute. Needs Debian, and a Docker daemon.
+# is run: a small root needs their files alone. libstdc++6 is for compiled Python packages. Takes a quarter of a minute. Needs Debian, and a Docker daemon.
 set -euo pipefail
 name=${1:-mod209-base}
-packages=(base-files bash dash coreutils findutils sed grep libc-bin ca-certificates procps python3-venv)
+packages=(base-files bash dash coreutils findutils sed grep libc-bin libstdc++6 ca-certificates procps python3-venv)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
