@@ -127,13 +127,16 @@ def _grade(setting: Setting, task: Task, room: Room, footprint: Footprint) -> Gr
         return Graded(result=_tampered(setting, task, run.tampered), extras=extras)
     result = conclude(setting.spec, task.learner, task.sha256, run.judgement.checks)
     graded = Graded(result=result, extras=replace(extras, asked=run.judgement.asked))
-    return _second_look(setting, task, room, footprint, graded)
+    return _second_look(setting, task, room, footprint, graded, run.outcome)
 
 
-def _second_look(setting: Setting, task: Task, room: Room, footprint: Footprint, graded: Graded) -> Graded:
+def _second_look(
+    setting: Setting, task: Task, room: Room, footprint: Footprint, graded: Graded, outcome: Run
+) -> Graded:
     """Judge what stands on a failed task on the reference's version of that one too, until no other such task shows."""
     spec, replaced = setting.spec, set[str]()
-    answered = prerequisites.answered(spec, setting.course / "labs" / spec.slug / "notebooks", task.path)
+    release = setting.course / "labs" / spec.slug / "notebooks"
+    answered = prerequisites.answered(spec, release, task.path, outcome.notebooks)
     while new := prerequisites.slipped(spec, graded.result.checks, answered) - replaced:
         replaced |= new
         run = _run(setting, task, room, footprint, replaced)

@@ -27,12 +27,13 @@ def bases(spec: LabSpec, task: TaskSpec) -> set[str]:
     return direct.union(*(bases(spec, spec.task(name)) for name in direct))
 
 
-def answered(spec: LabSpec, release: Path, work: Path) -> set[str]:
-    """Tasks whose notebook in the staged `work` is not as it was released."""
+def answered(spec: LabSpec, release: Path, work: Path, ran: Collection[str]) -> set[str]:
+    """Tasks whose notebook has run, and is not in the staged `work` as it was released."""
     return {
         task.id
         for task in spec.tasks
-        if (work / task.notebook).read_bytes() != render(parse_release((release / task.notebook).read_bytes()))
+        if task.notebook in ran
+        and (work / task.notebook).read_bytes() != render(parse_release((release / task.notebook).read_bytes()))
     }
 
 

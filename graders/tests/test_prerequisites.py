@@ -84,8 +84,11 @@ def test_a_task_may_stand_on_earlier_ones_only() -> None:
         lab(task(1, 2), task(2))
 
 
-def test_a_notebook_as_it_was_released_is_no_answer(tmp_path: Path) -> None:
+def test_a_notebook_that_never_ran_or_is_as_it_was_released_is_no_answer(tmp_path: Path) -> None:
     folder = hand_in(tmp_path / "submitted", "ada")
     (folder / LAB.tasks[1].notebook).write_bytes((RELEASE / LAB.tasks[1].notebook).read_bytes())
     (staged,) = take_in(tmp_path / "submitted", LAB, RELEASE, tmp_path / "staging").staged
-    assert answered(LAB, RELEASE, staged.path) == {one.id for one in LAB.tasks} - {LAB.tasks[1].id}
+    ran = [one.notebook for one in LAB.tasks]
+    rest = {one.id for one in LAB.tasks} - {LAB.tasks[1].id}
+    assert answered(LAB, RELEASE, staged.path, ran) == rest
+    assert answered(LAB, RELEASE, staged.path, ran[1:]) == rest - {LAB.tasks[0].id}
