@@ -15,7 +15,7 @@ from environments.footprint import Footprint, attach, footprint_dir, is_running,
 from environments.jupyter.replay import replay
 from environments.jupyter.server import LOOPBACK, jupyterlab, need_jupyterlab
 from environments.jupyter.workfolder import WorkFolder
-from environments.lab.course import course_dir
+from environments.lab.course import course_dir, own_params
 from environments.labspec import load_lab
 from environments.params import read_params
 
@@ -69,7 +69,7 @@ def _footprint(lab: str, params: Path | None, stack: ExitStack) -> tuple[Footpri
         console.out.print(f"Using the footprint of {lab} that runs already.")
         return attach(lab), False
     with console.progress(f"Starting {lab}") as progress:
-        footprint = start(lab, params=read_params(params) if params else None, progress=progress, bound=True)
+        footprint = start(lab, params=read_params(params) if params else own_params(course_dir()), progress=progress, bound=True)
     stack.callback(footprint.down)
     return footprint, True
 
