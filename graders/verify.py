@@ -84,15 +84,20 @@ class Matrix:
     def as_table(self) -> Table:
         """Variants down, checks across: one mark a check, in a column a task, so that a lab fits a terminal."""
         legend = "· passes  ✗ fails  ! should fail but passes  ? not judged"
-        table = Table(title=f"{self.spec.title}: what each variant fails", caption=legend, box=box.SIMPLE_HEAD)
+        table = Table(
+            title=f"{self.spec.title}: what each variant fails",
+            caption=legend,
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
         table.title_justify = table.caption_justify = "left"
-        table.add_column("variant", no_wrap=True)
+        table.add_column("variant", min_width=16, overflow="fold")  # on a narrow terminal names break, marks do not
         for task in self.spec.tasks:
             digits = "".join(check.id[-1] for check in task.checks)  # 10 shows as 0
-            table.add_column(f"{task.id}\n{digits}", no_wrap=True, vertical="bottom")
-        table.add_column("ok", no_wrap=True)
+            table.add_column(f"{task.id}\n{digits}", no_wrap=True, min_width=len(digits), vertical="bottom")
+        table.add_column("ok", no_wrap=True, min_width=2)
         for row in self.rows:
-            verdict = Text("✓", style="green") if row.ok else Text("✗ NO", style="bold red")
+            verdict = Text("✓", style="green") if row.ok else Text("NO", style="bold red")
             table.add_row(_named(row.variant), *(_marks(row, task.id) for task in self.spec.tasks), verdict)
         return table
 

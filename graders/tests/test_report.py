@@ -261,7 +261,8 @@ def test_each_learner_s_extras_are_looked_up_once_and_in_order(tmp_path: Path) -
 
 def test_junit_time_is_that_on_the_clock_where_it_is_known() -> None:
     root = ET.fromstring(junit_xml(SPEC, RESULTS, MADE, SECONDS))
-    assert [suite.get("time") for suite in root][:3] == ["8.000", "133.500", "2.125"]
+    lins = sum(check.seconds for check in RESULTS.submissions[2].checks)
+    assert [suite.get("time") for suite in root][:3] == ["8.000", "133.500", f"{lins:.3f}"]
 
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=60) | st.sampled_from(
@@ -313,9 +314,10 @@ def test_csv_says_what_the_results_say() -> None:
     data = grades_csv(SPEC, RESULTS)
     rows = {row["learner"]: row for row in csv.DictReader(StringIO(data.decode(), newline=""))}
     assert data.count(b"\r\n") == data.count(b"\n") == 1 + len(RESULTS.submissions)
+    whole = {task.id: str(task.points) for task in SPEC.tasks}
     assert rows["ada"] | {"sha256": ""} == {
-        "learner": "ada", "verdict": "graded", "score": "47", "max_score": "47", "final": "yes", "criterion_met": "yes",
-        "ZT-1": "15", "ZT-2": "12", "ZT-3": "20", "sha256": "", "error": "",
+        "learner": "ada", "verdict": "graded", "score": str(SPEC.points), "max_score": str(SPEC.points), "final": "yes",
+        "criterion_met": "yes", **whole, "sha256": "", "error": "",
     }  # fmt: skip
     assert (rows["lin"]["ZT-1"], rows["lin"]["final"], rows["lin"]["criterion_met"]) == ("", "no", "no")
     assert rows["mallory"]["error"] == "The audit device of Vault was switched off."
