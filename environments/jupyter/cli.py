@@ -69,7 +69,9 @@ def _footprint(lab: str, params: Path | None, stack: ExitStack) -> tuple[Footpri
         console.out.print(f"Using the footprint of {lab} that runs already.")
         return attach(lab), False
     with console.progress(f"Starting {lab}") as progress:
-        footprint = start(lab, params=read_params(params) if params else own_params(course_dir()), progress=progress, bound=True)
+        footprint = start(
+            lab, params=read_params(params) if params else own_params(course_dir()), progress=progress, bound=True
+        )
     stack.callback(footprint.down)
     return footprint, True
 

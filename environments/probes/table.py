@@ -18,7 +18,8 @@ from environments.baseline.cohort import Row
 from environments.probes.observation import BrokenError
 
 WRAPPED_KEY: Final = r"^vault:v[1-9][0-9]{0,5}:[A-Za-z0-9+/]{1,2000}={0,2}$"
-NONCE_BYTES: Final = 12
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12  # GCM hashes any other length down, and so may meet one twice
 SHOWN: Final = 3
 
 
@@ -102,10 +103,12 @@ def open_envelope(envelope: Envelope, data_key: bytes, where: tuple[str, ...]) -
 def open_bound(envelope: Envelope, data_key: bytes, where: tuple[str, ...], bound: tuple[int, ...]) -> Opened | None:
     """The same, with associated data of the parts `bound` of the place."""
     nonce, data = base64.b64decode(envelope.nonce), base64.b64decode(envelope.data)
+    if (len(data_key), len(nonce)) != (KEY_BYTES, NONCE_BYTES):
+        return None
     associated = "/".join(where[part] for part in bound).encode()
     try:
         fields = json.loads(AESGCM(data_key).decrypt(nonce, data, associated or None))
-    except (InvalidTag, ValueError, RecursionError):  # of a wrong length, or no JSON inside
+    except (InvalidTag, ValueError, RecursionError):  # shorter than a tag, or no JSON inside
         return None
     return Opened(fields=fields, bound=bound) if isinstance(fields, dict) else None
 

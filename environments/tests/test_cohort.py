@@ -116,10 +116,12 @@ def test_what_is_too_much_is_said_to_be_and_a_bomb_is_not_inflated() -> None:
     assert not found(bomb)
 
 
-def sealed(fields: str, where: tuple[str, ...], bound: tuple[int, ...]) -> Envelope:
+def sealed(
+    fields: str, where: tuple[str, ...], bound: tuple[int, ...], key: bytes = KEY, nonce: bytes = bytes(12)
+) -> Envelope:
     associated = "/".join(where[part] for part in bound).encode()
-    data = AESGCM(KEY).encrypt(bytes(12), fields.encode(), associated or None)
-    return Envelope(key=WRAPPED, nonce=base64.b64encode(bytes(12)).decode(), data=base64.b64encode(data).decode())
+    data = AESGCM(key).encrypt(nonce, fields.encode(), associated or None)
+    return Envelope(key=WRAPPED, nonce=base64.b64encode(nonce).decode(), data=base64.b64encode(data).decode())
 
 
 places = st.builds(place, st.sampled_from(CLOUDS), st.sampled_from([row["id"] for row in ROWS]), st.sampled_from(cohort.SECRET_LABELS))  # fmt: skip
@@ -148,6 +150,14 @@ def test_one_that_is_bound_to_nothing_opens_everywhere_and_is_known_for_it(
 @pytest.mark.parametrize("key", [KEY[:5], b"", b"j" * 32])
 def test_a_wrong_key_of_whatever_length_opens_nothing(key: bytes) -> None:
     assert open_envelope(sealed("{}", place("aws", "p-0001", "health"), ALL), key, ("aws", "x", "y", "z")) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "nonce"), [(KEY[:16], bytes(12)), (KEY[:24], bytes(12)), (KEY, bytes(8)), (KEY, bytes(16))]
+)
+def test_a_data_key_or_nonce_of_another_length_than_the_task_says_does_not_count(key: bytes, nonce: bytes) -> None:
+    where = place("aws", "p-0001", "health")
+    assert open_envelope(sealed("{}", where, ALL, key, nonce), key, where) is None
 
 
 @pytest.mark.parametrize("inside", ["no JSON", "[1]", "[" * 5000, "\0"])

@@ -77,8 +77,11 @@ class Kernels:
 
     def __init__(self, source: str, modules: list[str]) -> None:
         near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        argv = [sys.executable, "-c", source, str(far.fileno()), *modules]
-        subprocess.Popen(argv, pass_fds=(far.fileno(),), stdin=subprocess.DEVNULL)
+        argv = [sys.executable, "-", str(far.fileno()), *modules]
+        started = subprocess.Popen(argv, pass_fds=(far.fileno(),), stdin=subprocess.PIPE, text=True)
+        if started.stdin:
+            started.stdin.write(source)
+            started.stdin.close()
         far.close()
         near.settimeout(START_SECONDS)
         self._channel = near

@@ -45,10 +45,10 @@ def check_the_leaked_credential_is_dead(evidence: Evidence) -> None:
 
 @check("ZT-5.5")
 def check_certificates_are_short_lived(evidence: Evidence) -> None:
-    """The role `push` of every cloud must issue push jobs a certificate that lives for an hour at most, whatever they ask.
+    """The role `push` of every cloud must issue push jobs a certificate that lives for an hour at most.
 
-    `ttl` is what a certificate gets if nobody asks; another setting bounds what may be asked. The names of the jobs end
-    in `.registry.<cloud>.mod209.example`.
+    That holds whatever `ttl` a job asks for. The role's own `ttl` is what a certificate gets if nobody asks; another
+    setting bounds what may be asked. The names of the jobs end in `.registry.<cloud>.mod209.example`.
     """
     evidence.demand("allowed", "bounded")
 

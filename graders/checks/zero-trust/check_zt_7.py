@@ -21,7 +21,7 @@ def check_every_value_comes_back(evidence: Evidence) -> None:
     """The feature store must get every personal and health value back, on every cloud, from the right row.
 
     Log in as the feature store, and open what you have stored, by the form that the task gives: which transit key unwraps,
-    what the nonce is, what the associated data is made of. Do so once more after the rotation.
+    how long data key and nonce are, what the associated data is made of. Do so once more after the rotation.
     """
     evidence.demand("allowed")
 
