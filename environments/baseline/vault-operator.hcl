@@ -1,18 +1,11 @@
 # What the learner's token may do in Vault: configure the jwt mounts of the clouds, and write policies called ml-….
+# A line with {cloud} stands for one line a cloud.
 path "sys/auth" { capabilities = ["read"] }
 path "sys/mounts" { capabilities = ["read"] }
 
-path "auth/jwt-aws/config" { capabilities = ["read", "create", "update"] }
-path "auth/jwt-azure/config" { capabilities = ["read", "create", "update"] }
-path "auth/jwt-gcp/config" { capabilities = ["read", "create", "update"] }
-
-path "auth/jwt-aws/role" { capabilities = ["list"] }
-path "auth/jwt-azure/role" { capabilities = ["list"] }
-path "auth/jwt-gcp/role" { capabilities = ["list"] }
-
-path "auth/jwt-aws/role/*" { capabilities = ["read", "create", "update", "delete"] }
-path "auth/jwt-azure/role/*" { capabilities = ["read", "create", "update", "delete"] }
-path "auth/jwt-gcp/role/*" { capabilities = ["read", "create", "update", "delete"] }
+path "auth/jwt-{cloud}/config" { capabilities = ["read", "create", "update"] }
+path "auth/jwt-{cloud}/role" { capabilities = ["list"] }
+path "auth/jwt-{cloud}/role/*" { capabilities = ["read", "create", "update", "delete"] }
 
 path "sys/policies/acl" { capabilities = ["list"] }
 path "sys/policies/acl/ml-*" { capabilities = ["read", "create", "update", "delete"] }
@@ -23,21 +16,9 @@ path "sys/policy/ml-*" { capabilities = ["read", "create", "update", "delete"] }
 path "kv/metadata/*" { capabilities = ["read", "list"] }
 
 # Who may have which certificate, and which are worth nothing any more; never the roots themselves.
-path "pki-aws/roles" { capabilities = ["list"] }
-path "pki-aws/roles/*" { capabilities = ["read", "create", "update", "delete"] }
-path "pki-aws/certs" { capabilities = ["list"] }
-path "pki-aws/certs/revoked" { capabilities = ["list"] }
-path "pki-aws/cert/*" { capabilities = ["read"] }
-path "pki-aws/revoke" { capabilities = ["update"] }
-path "pki-azure/roles" { capabilities = ["list"] }
-path "pki-azure/roles/*" { capabilities = ["read", "create", "update", "delete"] }
-path "pki-azure/certs" { capabilities = ["list"] }
-path "pki-azure/certs/revoked" { capabilities = ["list"] }
-path "pki-azure/cert/*" { capabilities = ["read"] }
-path "pki-azure/revoke" { capabilities = ["update"] }
-path "pki-gcp/roles" { capabilities = ["list"] }
-path "pki-gcp/roles/*" { capabilities = ["read", "create", "update", "delete"] }
-path "pki-gcp/certs" { capabilities = ["list"] }
-path "pki-gcp/certs/revoked" { capabilities = ["list"] }
-path "pki-gcp/cert/*" { capabilities = ["read"] }
-path "pki-gcp/revoke" { capabilities = ["update"] }
+path "pki-{cloud}/roles" { capabilities = ["list"] }
+path "pki-{cloud}/roles/*" { capabilities = ["read", "create", "update", "delete"] }
+path "pki-{cloud}/certs" { capabilities = ["list"] }
+path "pki-{cloud}/certs/revoked" { capabilities = ["list"] }
+path "pki-{cloud}/cert/*" { capabilities = ["read"] }
+path "pki-{cloud}/revoke" { capabilities = ["update"] }

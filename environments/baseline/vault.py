@@ -39,7 +39,7 @@ def set_up(client: httpx.Client, audit_log: str, seeds: Seeds) -> None:
     """Bring a new Vault to the baseline. `client` carries the root token; `audit_log` is a path on Vault's machine."""
     _put(client, "sys/audit/file", {"type": "file", "options": {"file_path": audit_log, "mode": "0600"}})
     for name, file in ((OPERATOR_POLICY, "vault-operator.hcl"), (JUDGE_POLICY, "vault-judge.hcl")):
-        _put(client, f"sys/policies/acl/{name}", {"policy": (HERE / file).read_text()})
+        _put(client, f"sys/policies/acl/{name}", {"policy": policy_text(file)})
     _put(client, "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
     for cloud in platform().clouds:
         _put(client, f"sys/auth/{jwt_mount(cloud)}", JWT_MOUNT)
@@ -47,6 +47,15 @@ def set_up(client: httpx.Client, audit_log: str, seeds: Seeds) -> None:
     values = seeds.secrets
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda path: _put(client, f"kv/data/{path}", {"data": {"value": values[path]}}), values))
+
+
+def policy_text(file: str) -> str:
+    """A policy of ours; a line with `{cloud}` stands for one line a cloud."""
+    clouds = list(platform().clouds)
+    lines = (HERE / file).read_text().splitlines()
+    return "\n".join(
+        line.replace("{cloud}", cloud) for line in lines for cloud in (clouds if "{cloud}" in line else clouds[:1])
+    )
 
 
 def jwt_mount(cloud: str) -> str:
