@@ -4,9 +4,7 @@ path "sys/auth" { capabilities = ["read"] }
 path "sys/mounts" { capabilities = ["read"] }
 
 path "auth/jwt-{cloud}/config" { capabilities = ["read", "create", "update"] }
-
 path "auth/jwt-{cloud}/role" { capabilities = ["list"] }
-
 path "auth/jwt-{cloud}/role/*" { capabilities = ["read", "create", "update", "delete"] }
 
 path "sys/policies/acl" { capabilities = ["list"] }
@@ -24,6 +22,7 @@ path "pki-{cloud}/certs" { capabilities = ["list"] }
 path "pki-{cloud}/certs/revoked" { capabilities = ["list"] }
 path "pki-{cloud}/cert/*" { capabilities = ["read"] }
 path "pki-{cloud}/revoke" { capabilities = ["update"] }
+
 # Encryption keys: make, configure and rotate them, and wrap anew what they have wrapped. Nothing here decrypts, makes a
 # data key, exports, backs up, imports, trims or deletes.
 path "transit-{cloud}/keys" { capabilities = ["list"] }

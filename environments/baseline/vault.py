@@ -65,9 +65,9 @@ def set_up(client: httpx.Client, audit_log: str, seeds: Seeds) -> None:
 
 
 def policy_text(file: str) -> str:
-    """A policy of ours: lines with `{cloud}` stand there once for each cloud."""
-    lines = (HERE / file).read_text().splitlines()
+    """A policy of ours; a line with `{cloud}` stands for one line a cloud."""
     clouds = list(platform().clouds)
+    lines = (HERE / file).read_text().splitlines()
     return "\n".join(
         line.replace("{cloud}", cloud) for line in lines for cloud in (clouds if "{cloud}" in line else clouds[:1])
     )

@@ -9,14 +9,10 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from environments.errors import CageError
 from graders.cage.base import Job
 
-_KERNELS: Final = Path(__file__).with_name("inside") / "kernels.py"
-# What takes long to import in a kernel: the kernel itself, and what the lab's notebooks begin with.
-_IMPORTED: Final = ("ipykernel.kernelapp", "ipykernel.ipkernel", "environments.lab.api", "hvac")
 _HINT = "Intake refuses such submissions: pass only what it has staged."
 
 
@@ -34,13 +30,7 @@ def staged(job: Job) -> bytes:
             name = path.relative_to(job.files).as_posix()
             _add(archive, f"work/{name}", _content(path, job.limits.file_bytes - buffer.tell()))
             names.add(name)
-        order = {
-            "access": job.access.decode(),
-            "notebooks": job.notebooks,
-            "cell_seconds": job.limits.cell_seconds,
-            "kernels": _KERNELS.read_text(encoding="utf-8"),
-            "modules": _IMPORTED,
-        }
+        order = {"access": job.access.decode(), "notebooks": job.notebooks, "cell_seconds": job.limits.cell_seconds}
         _add(archive, "job.json", json.dumps(order).encode())
     if missing := [name for name in job.notebooks if PurePosixPath(name).as_posix() not in names]:
         raise CageError(f"the submission has no {', '.join(missing)}", hint=_HINT)

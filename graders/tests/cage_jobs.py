@@ -61,15 +61,12 @@ def send(kind, body=b""):
     while data: data = data[os.write(results, data):]
 """
 # Answers as JSON what a learner's code sees; {ungranted} and {granted} are ports of the host, {secret} a path on it.
-# A kernel's parent is what it was forked from; that one's parent runs the notebooks.
-FIND_RUNNER = "runner = int(open(f'/proc/{os.getppid()}/stat').read().rpartition(')')[2].split()[1])"
 LOOK = """
 import ctypes, errno, json, os, socket, urllib.request
 def fails(attempt):
     try: attempt()
     except Exception as error: return type(error).__name__
     return ""
-runner = int(open(f"/proc/{{os.getppid()}}/stat").read().rpartition(")")[2].split()[1])
 def port(number): socket.create_connection(("127.0.0.1", number), timeout=3)
 status = dict(line.rstrip("\\n").split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
 access = os.environ["MOD209_ACCESS"]
@@ -95,8 +92,7 @@ print(json.dumps({{
     "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
     "ptrace": libc.ptrace(16, os.getppid(), 0, 0),
     "first": [fails(lambda: open("/proc/1/environ").read()), fails(lambda: os.listdir("/proc/1/fd"))],
-    "runner": [fails(lambda: open(f"/proc/{{runner}}/mem", "rb")), fails(lambda: os.listdir(f"/proc/{{runner}}/fd"))],
-    "parent": [fails(lambda: open(f"/proc/{{os.getppid()}}/mem", "rb")), fails(lambda: os.listdir(f"/proc/{{os.getppid()}}/fd"))],
+    "runner": [fails(lambda: open(f"/proc/{{os.getppid()}}/mem", "rb")), fails(lambda: os.listdir(f"/proc/{{os.getppid()}}/fd"))],
     "killed": fails(lambda: os.kill(1, 9)),
     "starter": open("starter/policy.rego").read(),
     "host_variable": os.environ.get("MOD209_TEST_HOST_VARIABLE"),

@@ -140,7 +140,7 @@ def test_results_json_is_as_the_contract_says(batch: Batch) -> None:
         assert list(one) == ["learner", "sha256", "verdict", "score", "max_score", "error", "checks"]
         assert [check["id"] for check in one["checks"]] == [check.id for check in SPEC.checks]
         assert {tuple(check) for check in one["checks"]} == {
-            ("id", "task", "points", "earned", "outcome", "message", "seconds")
+            ("id", "task", "points", "earned", "outcome", "message", "seconds", "failed_on")
         }
     assert read_results(batch.out / "results.json") == batch.results
     assert not batch.results.final

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from graders.cage import Cage, Job, Limits, Outcome, Status
-from graders.tests.cage_jobs import CAGES, FIND_RUNNER, LOOK, eventually, running, server, shown, submission
+from graders.tests.cage_jobs import CAGES, LOOK, eventually, running, server, shown, submission
 
 pytestmark = pytest.mark.slow
 SMALL = Limits(memory_bytes=300 << 20, processes=64, cpu_seconds=40, wall_seconds=60, cell_seconds=20)
@@ -115,9 +115,9 @@ def test_nothing_but_the_work_folder_can_be_written(look: Look) -> None:
 
 
 def test_other_processes_are_out_of_sight_and_reach(look: Look) -> None:
-    assert look.seen["processes"] <= 5  # first process, runner, what kernels are forked from, kernel, perhaps a helper
+    assert look.seen["processes"] <= 4  # first process, runner, kernel, and perhaps a helper
     assert look.seen["ptrace"] == -1
-    assert look.seen["first"] == look.seen["runner"] == look.seen["parent"] == ["PermissionError"] * 2
+    assert look.seen["first"] == look.seen["runner"] == ["PermissionError", "PermissionError"]
     assert look.seen["killed"] in {"", "PermissionError"}  # the kernel may say nothing, and do nothing
 
 
@@ -126,14 +126,6 @@ def test_cells_after_an_error_run_and_each_notebook_has_a_fresh_kernel(run: Call
     assert outcome.status is Status.FINISHED
     assert shown(outcome.notebooks["one.ipynb"]) == ["before\n", "ZeroDivisionError", "after\n"]
     assert shown(outcome.notebooks["two.ipynb"]) == ["False\n"]
-
-
-def test_a_notebook_that_ends_what_kernels_are_forked_from_takes_the_next_one_nothing(
-    run: Callable[..., Outcome],
-) -> None:
-    outcome = run(one=["import os, signal\nos.kill(os.getppid(), signal.SIGKILL)"], two=["print('here')"])
-    assert outcome.status is Status.FINISHED
-    assert shown(outcome.notebooks["two.ipynb"]) == ["here\n"]
 
 
 def test_hanging_cell_is_interrupted_and_the_rest_runs(run: Callable[..., Outcome]) -> None:
@@ -162,7 +154,7 @@ def test_killed_kernel_leaves_the_next_notebook_alone(run: Callable[..., Outcome
 
 
 def test_killed_runner_keeps_what_was_finished(run: Callable[..., Outcome]) -> None:
-    outcome = run(one=["print('one')"], two=[f"import os, signal\n{FIND_RUNNER}\nos.kill(runner, signal.SIGKILL)"])
+    outcome = run(one=["print('one')"], two=["import os, signal; os.kill(os.getppid(), signal.SIGKILL)"])
     assert outcome.status is Status.CRASHED
     assert shown(outcome.notebooks["one.ipynb"]) == ["one\n"]
     assert "two.ipynb" not in outcome.notebooks
@@ -186,7 +178,9 @@ def test_fork_bomb_is_contained_and_cleared(run: Callable[..., Outcome]) -> None
 
 
 def test_endless_printing_costs_its_cell_alone(run: Callable[..., Outcome]) -> None:
-    outcome = run(one=["while True: print('x' * 1000)", "print('next')"])
+    # With the memory of a real run: what is printed waits in queues until it is read, more of it on a busy machine.
+    limits = replace(SMALL, memory_bytes=Limits().memory_bytes)
+    outcome = run(limits, one=["while True: print('x' * 1000)", "print('next')"])
     first, second = shown(outcome.notebooks["one.ipynb"])
     assert outcome.status is Status.FINISHED
     assert "printed too much" in first

@@ -13,9 +13,7 @@ import io
 import json
 import os
 import signal
-import socket
 import struct
-import subprocess
 import sys
 import tarfile
 from contextlib import suppress
@@ -26,75 +24,16 @@ from typing import Any
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 import nbformat  # noqa: E402
-from jupyter_client.provisioning import local_provisioner  # noqa: E402
 from nbclient import NotebookClient  # noqa: E402
 from traitlets.config import Config  # noqa: E402
 
 NOTEBOOKS: Any = nbformat  # its functions have no types
-STARTER: Any = local_provisioner
 # Compiling the schema takes longer than many a notebook. The outside has made these ones itself, and believes no output.
 NOTEBOOKS.v4.nbbase.validate = lambda *_args, **_options: None
-START_SECONDS = 30.0
 CELL_OUTPUT = 1 << 20  # bytes of output that one cell may leave in its notebook
 GRACE_SECONDS = 5.0  # between the interrupt of a cell and the end of its kernel
 PR_SET_DUMPABLE = 4
 OUTPUTS = {"stream", "display_data", "execute_result", "error", "update_display_data"}
-
-
-class Kernel:
-    """A kernel that another process has forked; speaks like `subprocess.Popen`, as far as jupyter_client asks."""
-
-    stdin = stdout = stderr = None
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-
-    def poll(self) -> int | None:
-        """None while it runs; how it ended nobody can say."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return 0
-        return None
-
-    def wait(self) -> int:
-        """Its end has been seen already."""
-        return 0
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal."""
-        os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """End it."""
-        self.send_signal(signal.SIGKILL)
-
-    terminate = kill
-
-
-class Kernels:
-    """Starts kernels by forking a process that has imported what they need; see `kernels.py`, whose text `source` is."""
-
-    def __init__(self, source: str, modules: list[str]) -> None:
-        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        argv = [sys.executable, "-", str(far.fileno()), *modules]
-        started = subprocess.Popen(argv, pass_fds=(far.fileno(),), stdin=subprocess.PIPE, text=True)
-        if started.stdin:
-            started.stdin.write(source)
-            started.stdin.close()
-        far.close()
-        near.settimeout(START_SECONDS)
-        self._channel = near
-        self._launch = STARTER.launch_kernel
-
-    def launch(self, cmd: list[str], **options: Any) -> Any:
-        """What jupyter_client calls to start a kernel by its command."""
-        request = {"argv": cmd[2:], "env": options["env"], "cwd": str(options["cwd"])}
-        try:
-            self._channel.send(json.dumps(request).encode())
-            return Kernel(int(self._channel.recv(64)))
-        except (OSError, ValueError):  # a notebook has ended it
-            return self._launch(cmd, **options)
 
 
 class CagedNotebook(NotebookClient):
@@ -150,7 +89,6 @@ def main() -> None:
     with os.fdopen(payload, "rb") as stream:
         job = unpack(stream)
     send(results, "ready")
-    STARTER.launch_kernel = Kernels(job["kernels"], job["modules"]).launch
     for name in job["notebooks"]:
         body, problem = run(Path(os.environ["HOME"]) / "work" / name, job["cell_seconds"])
         send(results, "notebook", name=name, problem=problem, body=body)
