@@ -11,8 +11,6 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -40,7 +38,10 @@ class Relay:
             CageError: The namespace or a port cannot be opened.
         """
         self._listeners = _listen_inside(pid, ports)
-        self._open = 0
+        # Every socket of a connection, from the moment it is there: asyncio's own streams lose one that is accepted
+        # while they stop, and it would stay open until the collector finds it.
+        self._sockets: set[socket.socket] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._serve, name=f"relay-{pid}", daemon=True)
@@ -54,8 +55,8 @@ class Relay:
     ) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
-        for listener in self._listeners:
-            listener.close()
+        for opened in (*self._listeners, *self._sockets):
+            opened.close()
 
     def _serve(self) -> None:
         # What becomes of a learner's connections is no news: asyncio would print a traceback for each that is cut off.
@@ -65,49 +66,47 @@ class Relay:
             runner.run(self._until_stopped())
 
     async def _until_stopped(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            servers = [group.create_task(self._accept(listener)) for listener in self._listeners]
-            await self._stopped.wait()
-            for server in servers:
-                server.cancel()
+        for listener in self._listeners:
+            self._loop.add_reader(listener, self._accept, listener)
+        await self._stopped.wait()
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        port: int = listener.getsockname()[1]
-        async with await asyncio.start_server(partial(self._connected, port), sock=listener) as server:
-            await server.serve_forever()
-
-    async def _connected(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._open >= CONNECTIONS:
-            writer.close()
-            return
-        self._open += 1
+    def _accept(self, listener: socket.socket) -> None:
         try:
-            # One side going away ends the connection, as it would without a relay.
-            with suppress(OSError):
-                await _joined(port, reader, writer)
+            near, _ = listener.accept()
+        except OSError:  # whoever knocked has gone, or there are too many open files: the next one may be luckier
+            return
+        if len(self._connections) >= CONNECTIONS:
+            near.close()
+            return
+        self._sockets.add(near)
+        connection = self._loop.create_task(self._connected(near, listener.getsockname()[1]))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _connected(self, near: socket.socket, port: int) -> None:
+        far = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._sockets.add(far)
+        try:
+            for side in (near, far):
+                side.setblocking(False)  # noqa: FBT003  its only argument
+                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._loop.sock_connect(far, (_LOOPBACK, port))
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pump(near, far))
+                both.create_task(self._pump(far, near))
+        except* OSError:
+            pass  # one side going away ends the connection, as it would without a relay
         finally:
-            self._open -= 1
-            writer.close()
+            for side in (near, far):
+                side.close()
+                self._sockets.discard(side)
 
-
-async def _joined(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    far_reader, far_writer = await asyncio.open_connection(_LOOPBACK, port)
-    try:
-        async with asyncio.TaskGroup() as both:
-            both.create_task(_pump(reader, far_writer))
-            both.create_task(_pump(far_reader, writer))
-    except* OSError:
-        pass
-    finally:
-        far_writer.close()
-
-
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    while chunk := await source.read(_CHUNK):
-        sink.write(chunk)
-        await sink.drain()
-    if sink.can_write_eof():
-        sink.write_eof()
+    async def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        while chunk := await self._loop.sock_recv(source, _CHUNK):
+            await self._loop.sock_sendall(sink, chunk)
+        sink.shutdown(socket.SHUT_WR)
 
 
 def _listen_inside(pid: int, ports: Sequence[int]) -> list[socket.socket]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import threading
@@ -103,3 +104,24 @@ def test_relay_to_a_closed_port_ends_the_connection(start: Start) -> None:
 def test_relay_refuses_a_process_that_shares_our_network() -> None:
     with pytest.raises(CageError, match="network namespace"):
         Relay(os.getpid(), [8443])
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning")
+def test_relay_leaves_no_socket_open_when_it_stops_in_the_middle_of_a_flood(start: Start) -> None:
+    with echo() as port:
+        for _ in range(5):
+            caged(
+                f"""
+import threading
+def knock():
+    while True:
+        try: socket.create_connection(("127.0.0.1", {port}), timeout=1).send(b"x")
+        except OSError: pass
+for _ in range(8): threading.Thread(target=knock, daemon=True).start()
+socket.create_connection(("127.0.0.1", {port})).close()
+send("done"); os._exit(0)
+""",
+                ports=[port],
+                start=start,
+            )
+    gc.collect()  # a socket that nobody closed warns when it is collected
