@@ -11,9 +11,11 @@ from typing import Any
 import psutil
 import pytest
 
+from environments.access import Access
 from environments.errors import BadInputError
 from environments.labspec import Capability, LabSpec, load_lab
 from environments.probes import Observation, load_probes
+from environments.rehearsal import CloudRecord, Record, Spell
 from environments.tests.securing import nowhere
 from graders.judge import Judge
 from graders.judge.evidence import CannotJudgeError, Evidence, NotHeldError, describe
@@ -21,18 +23,28 @@ from graders.judge.plugin import asked, failed_on
 from graders.verdicts import CheckVerdict, Outcome
 
 COURSE = Path(__file__).parents[2]
-ALL: tuple[Capability, ...] = ("identity", "secrets", "admission")
+ALL: tuple[Capability, ...] = ("identity", "secrets", "admission", "traffic")
 SPEC = load_lab(COURSE, "zero-trust")
 PROBES = load_probes(COURSE / "labs/zero-trust/probes", visible=True)
 
 RIGHT, WRONG, UNASKED = True, False, None
 
 
+def unreachable() -> Access:
+    """A judge's access to servers that are down, after a rotation in which no call failed."""
+    seen = CloudRecord(
+        spells=[Spell(credential=digest, version=n, calls=9) for n, digest in enumerate("ab", 1)], gone=0, silent=0.0
+    )
+    access = nowhere(role="judge")
+    record = Record(armed="a turn", ended=True, seconds=20.0, clouds=dict.fromkeys(access.clouds, seen))
+    return access.model_copy(update={"rehearsal": record})
+
+
 def judged(
     spec: LabSpec = SPEC, capabilities: Iterable[Capability] = ALL, timeout: float = 120.0, python: str = sys.executable
 ) -> list[CheckVerdict]:
     with Judge(python) as judge:
-        return judge.judge(nowhere(role="judge"), spec, PROBES, capabilities, b"seed", timeout).checks
+        return judge.judge(unreachable(), spec, PROBES, capabilities, b"seed", timeout).checks
 
 
 def outcomes(verdicts: list[CheckVerdict]) -> set[Outcome]:
@@ -76,9 +88,7 @@ def test_a_lab_without_checks_is_an_error() -> None:
 
 def test_judges_of_one_clean_process_know_nothing_of_each_other() -> None:
     with Judge() as judge:
-        first, second = (
-            judge.judge(nowhere(role="judge"), SPEC, PROBES, capabilities, b"seed") for capabilities in ((), ALL)
-        )
+        first, second = (judge.judge(unreachable(), SPEC, PROBES, capabilities, b"seed") for capabilities in ((), ALL))
     assert all("has no" in verdict.message for verdict in first.checks)
     assert all("could not be asked" in verdict.message for verdict in second.checks)
 

@@ -48,7 +48,7 @@ def check_nobody_gets_in(evidence: Evidence) -> None:
 
 @check("ZT-6.5")
 def check_everybody_has_nothing(evidence: Evidence) -> None:
-    """The groups of everybody have no rights: `system:authenticated`, `system:unauthenticated`, `system:serviceaccounts`.
+    """Belonging to everybody gives nobody a right: `system:authenticated`, `system:unauthenticated`, `system:serviceaccounts`.
 
     A pod that is created tomorrow is in `system:serviceaccounts:<namespace>` today. Bind accounts by their names.
     """
