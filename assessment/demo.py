@@ -49,7 +49,7 @@ def demo_command(
     _clear(out)
     variants = {variant.name: variant for variant in load_variants(course, spec)}
     for learner, name in SUBMISSIONS.items():
-        write_submission(course, spec, variants[name], out / "submitted" / learner / LAB)
+        write_submission(course, spec, [variants[name]], out / "submitted" / learner / LAB)
     order = Order(course=course, lab=LAB, submitted=out / "submitted", out=out, term_key=TERM_KEY)
     with console.progress("Demo") as step:
         results = grade_batch(order, step)

@@ -90,12 +90,15 @@ def verify_command(
     provider: Annotated[str, typer.Option(help="Where the clouds run: local.")] = "local",
     only: Annotated[list[str] | None, typer.Option(help="One variant by name; may be given more than once.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Variants graded side by side.")] = 1,
+    together: Annotated[
+        bool, typer.Option("--together", help="Variants of different tasks share a submission.")
+    ] = False,
     course: Course = Path(),
     as_json: Json = False,
 ) -> None:
     """Test the graders: reference and alternatives pass, and each broken variant fails exactly the checks it names."""
     with console.progress(f"Verifying {lab}") as step:
-        matrix = verify(course.absolute(), lab, step, provider, only, workers)
+        matrix = verify(course.absolute(), lab, step, provider=provider, only=only, workers=workers, together=together)
     if as_json:
         console.print_json(matrix.as_json())
     else:

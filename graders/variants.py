@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -70,16 +71,17 @@ def load_variants(course: Path, spec: LabSpec) -> list[Variant]:
     return variants
 
 
-def write_submission(course: Path, spec: LabSpec, variant: Variant, folder: Path) -> None:
-    """Write what a learner with this variant's answer would hand in: the lab's notebooks with its edits.
+def write_submission(course: Path, spec: LabSpec, variants: Iterable[Variant], folder: Path) -> None:
+    """Write what a learner with these variants' answers would hand in: the lab's notebooks with the edits of all.
 
     Raises:
         BadInputError: edits do not fit the reference; all are listed, each with file and line.
     """
     sources = course / "solutions" / spec.slug / "notebooks"
     notebooks = {task.notebook: _read(sources / task.notebook) for task in spec.tasks}
-    if variant.file and variant.folder:
-        _raise(_apply(variant.file, variant.folder, notebooks))
+    for variant in variants:
+        if variant.file and variant.folder:
+            _raise(_apply(variant.file, variant.folder, notebooks))
     folder.mkdir(parents=True)
     for name, notebook in notebooks.items():
         (folder / name).write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")

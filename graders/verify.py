@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from environments.errors import BadInputError
 from environments.labspec import LabSpec, load_lab
 from environments.scratch import scratch
 from graders.batch import Order, Step, grade_batch
+from graders.company import Company, alone, companies
 from graders.variants import Variant, load_variants, write_submission
 from graders.verdicts import Outcome, Results, SubmissionResult, SubmissionVerdict
 
@@ -24,15 +26,20 @@ MARKS = {Outcome.PASSED: Text("·", style="dim"), Outcome.FAILED: Text("✗", st
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One variant as it was graded. `ok`: fully graded, and exactly the expected checks failed."""
+    """One variant as it was graded. `ok`: fully graded, and exactly the expected checks failed.
+
+    `company` are the other variants in the same submission; what they name is theirs.
+    """
 
     variant: Variant
     result: SubmissionResult
+    company: Company = ()
 
     @property
     def failed(self) -> list[str]:
-        """Ids of the checks that were judged and did not pass, in the lab's order."""
-        return [check.id for check in self.result.checks if check.outcome is Outcome.FAILED]
+        """Ids of the checks that were judged and did not pass, in the lab's order; without what the company names."""
+        theirs = {check for other in self.company for check in other.expected}
+        return [c.id for c in self.result.checks if c.outcome is Outcome.FAILED and c.id not in theirs]
 
     @property
     def ok(self) -> bool:
@@ -68,6 +75,7 @@ class Matrix:
                 "kind": row.variant.kind,
                 "expected": sorted(row.variant.expected),
                 "failed": sorted(row.failed),
+                "with": [other.name for other in row.company],
                 "ok": row.ok,
             }
             for row in self.rows
@@ -103,9 +111,26 @@ class Matrix:
 
 
 def verify(
-    course: Path, lab: str, step: Step, provider: str = "local", only: list[str] | None = None, workers: int = 1
+    course: Path,
+    lab: str,
+    step: Step,
+    *,
+    provider: str = "local",
+    only: list[str] | None = None,
+    workers: int = 1,
+    together: bool = False,
 ) -> Matrix:
     """Grade the reference, every alternative and every broken variant of a lab (or those named `only`) as submissions.
+
+    Args:
+        course: The course's root folder.
+        lab: The lab's slug.
+        step: Told how far it is.
+        provider: Where the clouds run.
+        only: Names of variants; all if empty.
+        workers: How many are graded side by side.
+        together: Variants of different tasks share a submission; each of a company that is not as named is graded again
+            by itself.
 
     Raises:
         BadInputError: a variant is not as it must be, or a name in `only` is unknown.
@@ -121,25 +146,24 @@ def verify(
             )
         variants = [variant for variant in variants if variant.name in only]
     with scratch("verify") as folder:
-        results = grade_variants(course, spec, variants, folder, step, provider, workers)
-    by_name = {result.learner: result for result in results.submissions}
-    rows = tuple(Row(variant=variant, result=by_name[variant.name]) for variant in variants)
-    return Matrix(spec=spec, provider=provider, rows=rows, whole=not only)
+
+        def graded(name: str, groups: list[Company]) -> dict[str, Row]:
+            order = _handed_in(course, spec, groups, folder / name, provider, workers)
+            return {row.variant.name: row for row in _rows(groups, grade_batch(order, step))}
+
+        rows = graded("first", companies(spec, variants) if together else alone(variants))
+        doubtful = alone(row.variant for row in rows.values() if row.company and not row.ok)
+        if doubtful:
+            rows |= graded("again", doubtful)
+    ordered = tuple(rows[variant.name] for variant in variants)
+    return Matrix(spec=spec, provider=provider, rows=ordered, whole=not only)
 
 
-def grade_variants(
-    course: Path,
-    spec: LabSpec,
-    variants: list[Variant],
-    folder: Path,
-    step: Step,
-    provider: str = "local",
-    workers: int = 1,
-) -> Results:
-    """Hand in each variant under its own name below `folder`, and grade them all; results are in `folder/out`."""
-    for variant in variants:
-        write_submission(course, spec, variant, folder / "submitted" / variant.name / spec.slug)
-    order = Order(
+def _handed_in(course: Path, spec: LabSpec, groups: list[Company], folder: Path, provider: str, workers: int) -> Order:
+    """Each company's submission below `folder`, under the name of its first variant."""
+    for group in groups:
+        write_submission(course, spec, group, folder / "submitted" / group[0].name / spec.slug)
+    return Order(
         course=course,
         lab=spec.slug,
         submitted=folder / "submitted",
@@ -148,7 +172,14 @@ def grade_variants(
         provider=provider,
         workers=workers,
     )
-    return grade_batch(order, step)
+
+
+def _rows(groups: list[Company], results: Results) -> Iterator[Row]:
+    by_name = {result.learner: result for result in results.submissions}
+    for group in groups:
+        for variant in group:
+            others = tuple(other for other in group if other is not variant)
+            yield Row(variant=variant, result=by_name[group[0].name], company=others)
 
 
 def _named(variant: Variant) -> str:
@@ -162,6 +193,8 @@ def _marks(row: Row, task: str) -> Text:
 
 def _mark(row: Row, outcome: Outcome, check_id: str) -> Text:
     expected = check_id in row.variant.expected
+    if outcome is Outcome.FAILED and check_id not in row.failed:
+        return MARKS[Outcome.PASSED]  # it is another's, and this row says nothing of it
     if outcome not in MARKS:
         return Text("?", style="yellow")
     if expected and outcome is Outcome.PASSED:

@@ -40,7 +40,7 @@ def hand_in(submitted: Path, learner: str, variant: str = "reference", cells: Ma
     chosen = {one.name: one for one in load_variants(COURSE, SPEC)}[variant]
     if cells is not None:
         chosen = _with_cells(folder.parent, learner, cells)
-    write_submission(COURSE, SPEC, chosen, folder)
+    write_submission(COURSE, SPEC, [chosen], folder)
     return folder
 
 

@@ -46,7 +46,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where JupyterLab is, on a work folder with the reference's notebooks in it and a footprint of its own."""
     home = tmp_path_factory.mktemp("lab")
     work = home / "work"
-    write_submission(COURSE, SPEC, load_variants(COURSE, SPEC)[0], work)
+    write_submission(COURSE, SPEC, load_variants(COURSE, SPEC)[:1], work)
     argv = [sys.executable, "-m", "assessment", "lab", SPEC.slug, "--work", str(work), "--no-replay"]
     env = os.environ | {"MOD209_STATE": str(home / "state"), "MOD209_COURSE": str(COURSE)}
     with (home / "errors").open("wb") as errors:

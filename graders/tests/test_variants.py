@@ -38,7 +38,7 @@ def problems(course: Path) -> list[str]:
 def write(course: Path, variant: Variant) -> dict[str, str]:
     """The sources of the cells that would be handed in, by nbgrader's id."""
     folder = course / "handed-in" / variant.name
-    write_submission(course, SPEC, variant, folder)
+    write_submission(course, SPEC, [variant], folder)
     cells = [cell for name in NOTEBOOKS for cell in json.loads((folder / name).read_text())["cells"]]
     return {
         cell["metadata"].get("nbgrader", {}).get("grade_id", ""): "".join(cell["source"])
@@ -49,7 +49,7 @@ def write(course: Path, variant: Variant) -> dict[str, str]:
 def test_every_variant_of_the_lab_fits_the_reference(tmp_path: Path) -> None:
     variants = load_variants(COURSE, SPEC)
     for variant in variants:
-        write_submission(COURSE, SPEC, variant, tmp_path / variant.name)
+        write_submission(COURSE, SPEC, [variant], tmp_path / variant.name)
     assert {variant.kind for variant in variants} == {"reference", "alternative", "broken", "hostile"}
     assert {check for one in variants if one.kind == "broken" for check in one.expected} == {
         check.id for check in SPEC.checks
@@ -85,7 +85,7 @@ def test_all_edits_that_do_not_fit_are_named_with_file_and_line(course: Path) ->
     path = add(course, f"expected: [ZT-1.1]\nedits:\n{listed}cells: {{zt-8-none: nothing.py}}\n")
     _, fault = load_variants(course, SPEC)
     with pytest.raises(BadInputError) as caught:
-        write_submission(course, SPEC, fault, course / "handed-in")
+        write_submission(course, SPEC, [fault], course / "handed-in")
     said = caught.value.message.splitlines()
     assert [line.split(": ")[0] for line in said] == [f"{path}:{number}" for number in (6, 7, 8, 9, 10)]
     assert "occurs 0 times" in said[0]

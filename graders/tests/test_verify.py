@@ -83,12 +83,13 @@ def test_the_document_is_as_the_contract_says() -> None:
         "provider": "local",
         "checks": CHECKS,
         "variants": [
-            {"name": "reference", "kind": "reference", "expected": [], "failed": [], "ok": True},
+            {"name": "reference", "kind": "reference", "expected": [], "failed": [], "with": [], "ok": True},
             {
                 "name": "faulty",
                 "kind": "broken",
                 "expected": ["ZT-1.2", "ZT-2.1"],
                 "failed": ["ZT-1.2", "ZT-2.1"],
+                "with": [],
                 "ok": True,
             },
         ],
@@ -125,7 +126,7 @@ def test_the_table_is_as_the_golden_file() -> None:
 def test_the_command_says_what_is_wrong_with_a_variant(
     wrong: Row, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "verify", lambda *_: matrix(*KILLERS, wrong))
+    monkeypatch.setattr(cli, "verify", lambda *_, **__: matrix(*KILLERS, wrong))
     with pytest.raises(VerifyError, match=rf"1 of {len(KILLERS) + 1} variants"):
         cli.verify_command(SLUG, as_json=True, course=COURSE)
     shown = capsys.readouterr()
@@ -136,7 +137,7 @@ def test_the_command_says_what_is_wrong_with_a_variant(
 def test_the_command_prints_the_table_and_is_content(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "verify", lambda *_: GOOD)
+    monkeypatch.setattr(cli, "verify", lambda *_, **__: GOOD)
     monkeypatch.setattr(console, "out", Console(width=200))
     cli.verify_command(SLUG, course=COURSE)
     assert "lacks-zt-3.10" in capsys.readouterr().out
