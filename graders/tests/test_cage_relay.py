@@ -69,6 +69,7 @@ def test_relay_bounds_connections_and_recovers(start: Start) -> None:
     with echo() as port:
         ending = caged(
             f"""
+import select
 def ask(client):
     client.settimeout(5)
     try:
@@ -76,6 +77,9 @@ def ask(client):
         return client.recv(1)
     except OSError: return b""
 flood = [socket.create_connection(("127.0.0.1", {port})) for _ in range({CONNECTIONS} + 50)]
+# Nobody is answered before the last one has been let in or turned away: an end would make room for one more.
+deadline = time.monotonic() + 30
+while len(select.select(flood, [], [], 0.1)[0]) < 50 and time.monotonic() < deadline: pass
 answered = sum(ask(client) == b"x" for client in flood)
 [client.close() for client in flood]
 deadline = time.monotonic() + 5
