@@ -50,11 +50,17 @@ class Way:
 
 
 def ask_reach(probe: ReachProbe, case: Case, wire: Wire) -> Finding:
-    """Look up all ways that the probe is about; that some are refused counts only where what is needed is open."""
+    """Look up all ways that the probe is about.
+
+    That some are refused counts only where what is needed is open, and that some are open only where any is refused.
+    """
     plan, verdicts = wire.once(("reach", case.cloud), lambda: _ask(case.cloud, wire))
     ways = list(_ways(probe, case, plan, verdicts))
     request = f"{case.workload.name} of {case.cloud}: {_words(probe.source)} → {_words(probe.target)}, {len(ways)} ways"
     if probe.expect == ALLOWED:
+        if not _decided(case, plan, verdicts):
+            detail = "Every way to and from the workload is open, so nobody has decided that these should be."
+            return Finding(request=request, expected=ALLOWED, got="not usable", detail=detail, ok=False)
         shut = [way for way in ways if way.letter != OPEN]
         return _finding(probe, request, ALLOWED if not shut else REFUSED, shut)
     if not _in_use(plan, verdicts):
@@ -100,6 +106,13 @@ def _in_use(plan: Network, verdicts: Verdicts) -> bool:
         verdicts[names[flow.source]][names[flow.target]][plan.ports.index((flow.port, flow.protocol))] for flow in flows
     ]
     return 2 * letters.count(OPEN) > len(flows)
+
+
+def _decided(case: Case, plan: Network, verdicts: Verdicts) -> bool:
+    """Whether anything is refused that comes from the workload or goes to it."""
+    [own] = plan.group("self", case.workload)
+    letters = [*verdicts[own].values(), *(row[own] for name, row in verdicts.items() if name != own)]
+    return any(set(cell) != {OPEN} for cell in letters)
 
 
 def _words(groups: list[Group]) -> str:
