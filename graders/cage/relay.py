@@ -38,9 +38,8 @@ class Relay:
             CageError: The namespace or a port cannot be opened.
         """
         self._listeners = _listen_inside(pid, ports)
-        # Every socket of a connection, from the moment it is there: asyncio's own streams lose one that is accepted
-        # while they stop, and it would stay open until the collector finds it.
-        self._sockets: set[socket.socket] = set()
+        # asyncio's own streams lose a connection that is accepted while they stop; what is here is closed at the end.
+        self._accepted: set[socket.socket] = set()
         self._connections: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
@@ -55,7 +54,7 @@ class Relay:
     ) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
-        for opened in (*self._listeners, *self._sockets):
+        for opened in (*self._listeners, *self._accepted):
             opened.close()
 
     def _serve(self) -> None:
@@ -80,28 +79,25 @@ class Relay:
         if len(self._connections) >= CONNECTIONS:
             near.close()
             return
-        self._sockets.add(near)
+        self._accepted.add(near)
         connection = self._loop.create_task(self._connected(near, listener.getsockname()[1]))
         self._connections.add(connection)
         connection.add_done_callback(self._connections.discard)
 
     async def _connected(self, near: socket.socket, port: int) -> None:
-        far = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._sockets.add(far)
         try:
-            for side in (near, far):
-                side.setblocking(False)  # noqa: FBT003  its only argument
-                side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.sock_connect(far, (_LOOPBACK, port))
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(near, far))
-                both.create_task(self._pump(far, near))
+            with near, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as far:
+                for side in (near, far):
+                    side.setblocking(False)  # noqa: FBT003  its only argument
+                    side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                await self._loop.sock_connect(far, (_LOOPBACK, port))
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._pump(near, far))
+                    both.create_task(self._pump(far, near))
         except* OSError:
             pass  # one side going away ends the connection, as it would without a relay
         finally:
-            for side in (near, far):
-                side.close()
-                self._sockets.discard(side)
+            self._accepted.discard(near)
 
     async def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         while chunk := await self._loop.sock_recv(source, _CHUNK):
