@@ -150,7 +150,7 @@ def grader(course: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
     ) as process:
         try:
             assert process.stdout
-            assert any(line.startswith("1 of ") for line in process.stdout)
+            assert any(line.startswith(f"1 of {SEVERAL} graded") for line in process.stdout)
             yield process
         finally:
             process.kill()
