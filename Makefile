@@ -29,7 +29,7 @@ check: setup ## Format, lint, types, layers and fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not slow and not servers"
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not slow and not servers"
 
 quick: tools ## Tests without the slow ones
 	$(BIN)/pytest -m "not slow"

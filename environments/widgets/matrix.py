@@ -12,7 +12,7 @@ from environments.widgets.shown import Shown, block, said
 from environments.widgets.survey import Survey
 
 if TYPE_CHECKING:
-    from ipywidgets import Button, Widget  # type: ignore[import-untyped]
+    from ipywidgets import Button, Widget
 
     from environments.lab.api import Lab
     from environments.probes import Observation

@@ -14,7 +14,7 @@ from environments.widgets.job import Job
 from environments.widgets.shown import Shown, block, said
 
 if TYPE_CHECKING:
-    from ipywidgets import Button, Widget  # type: ignore[import-untyped]
+    from ipywidgets import Button, Widget
 
     from environments.lab.api import Lab
 

@@ -11,7 +11,7 @@ from environments.widgets.shown import Shown, block, said
 from environments.widgets.survey import Survey
 
 if TYPE_CHECKING:
-    from ipywidgets import HTML, Button, Widget  # type: ignore[import-untyped]
+    from ipywidgets import HTML, Button, Widget
 
     from environments.lab.api import Lab
     from environments.lab.report import CheckReport

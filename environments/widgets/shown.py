@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ipywidgets import Widget  # type: ignore[import-untyped]
+    from ipywidgets import Widget
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 STYLE = """<style>
