@@ -25,7 +25,7 @@ def test_the_demo_grades_a_right_a_partly_right_and_a_hostile_submission(tmp_pat
     results = json.loads((out / "results.json").read_text())
     found = {one["learner"]: one for one in results["submissions"]}
     assert found["ada-right"]["verdict"] == "graded"
-    assert found["ada-right"]["score"] == found["ada-right"]["max_score"] == 47
+    assert found["ada-right"]["score"] == found["ada-right"]["max_score"] == 100
     partly = {check["id"] for check in found["ben-partly"]["checks"] if check["outcome"] == "failed"}
     assert partly == {"ZT-3.6", "ZT-3.7", "ZT-3.8", "ZT-3.10"}
     assert found["mallory-hostile"]["verdict"] == "tampered"

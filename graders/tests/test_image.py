@@ -49,7 +49,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def run(image: str, script: str, *options: str) -> str:
-    command = ["docker", "run", *CONFINED, *options, image, "bash", "-ec", script]
+    command = ["docker", "run", *CONFINED, "--network", "none", *options, image, "bash", "-ec", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
@@ -68,7 +68,7 @@ def test_a_footprint_comes_up_and_goes_without_privileges_and_network(image: str
         mod209 down {SLUG}
     """
     options = ("--user", user) if user else ()
-    uid, capabilities, ready, states, down = run(image, script, "--network", "none", *options).splitlines()
+    uid, capabilities, ready, states, down = run(image, script, *options).splitlines()
     assert uid == (user.split(":", maxsplit=1)[0] or "1000")
     assert capabilities.split()[1] == "0" * 16
     assert (ready, states) == ("True", "{'running'}")
