@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +27,13 @@ def summary(spec: LabSpec, results: Results) -> RenderableType:
     Of a large batch it shows `MAX_ROWS` learners, those first who need a person, and counts the others.
     """
     shown, rest = _chosen(results)
-    table = Table(title=f"{spec.title} on {results.provider}", title_justify="left", title_style="bold")
+    table = Table(
+        title=f"{spec.title} on {results.provider}",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,  # seven tasks and a name fit in 80 columns
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("Learner", overflow="fold")
     table.add_column("Verdict", no_wrap=True)
     for task in spec.tasks:
