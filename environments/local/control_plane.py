@@ -3,84 +3,29 @@
 from __future__ import annotations
 
 import json
-import ssl
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from environments.baseline.objects import HERE as BASELINE
 from environments.baseline.people import JUDGE, OPERATOR
+from environments.cleanroom.endpoint import Endpoint
+from environments.cleanroom.etcd_state import VOLATILE
+from environments.cleanroom.plane import Plane
 from environments.pki import Authority, Pair, signing_key
 from environments.platform import JUDGES_GROUP, OPERATORS_GROUP
 from environments.supervisor.process import Command
 
-HEALTH_SECONDS = 2.0
 ANONYMOUS_PATHS = ("/livez", "/readyz", "/.well-known/openid-configuration", "/openid/v1/jwks")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """Where a server listens, whom to trust there, and with which client certificate to go (files on disk, PEM)."""
+class ControlPlane(Plane):
+    """One cloud on this machine, with the commands of its two servers."""
 
-    url: str
-    ca: Path
-    cert: Path | None = None
-    key: Path | None = None
-
-    def client(self, **options: Any) -> httpx.Client:
-        """An HTTP client for this server; close it."""
-        return httpx.Client(base_url=self.url, verify=tls(self.ca, self.cert, self.key), trust_env=False, **options)
-
-    def answers(self, path: str) -> bool:
-        """Whether a GET of `path` gives 200 now."""
-        try:
-            with self.client(timeout=HEALTH_SECONDS) as client:
-                return client.get(path).status_code == httpx.codes.OK
-        except (httpx.HTTPError, OSError):
-            return False
-
-
-@cache  # health is asked often, and loading certificates is most of the cost
-def tls(ca: Path, cert: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """A TLS context that trusts `ca` alone and shows `cert` where there is one."""
-    context = ssl.create_default_context(cafile=str(ca))
-    if cert:
-        context.load_cert_chain(cert, key)
-    return context
-
-
-@dataclass(frozen=True, kw_only=True)
-class ControlPlane:
-    """One cloud: commands of its two servers, and how to reach them as keeper, operator and judge.
-
-    Operators' certificates come from a CA of their own, which can be taken away while the API server runs: Kubernetes
-    knows no other way to revoke a certificate. `client_cas` is the file of the CAs that it trusts now.
-    """
-
-    name: str
-    server: str
-    ca: str
-    operators_ca: str
-    client_cas: Path
-    operator: Pair
-    judge: Pair
-    etcd: Endpoint
-    keeper: Endpoint
-    as_operator: Endpoint
     etcd_command: Command
     apiserver_command: Command
     audit_log: Path
-
-    def admit_operators(self, *, admitted: bool) -> None:
-        """Trust operators' certificates, or none of them any more; the API server heeds it within a moment."""
-        trusted = self.ca + self.operators_ca if admitted else self.ca
-        # Half a file is never there to be read: it only loses its end, or gets one.
-        with self.client_cas.open("r+") as file:
-            file.write(trusted)
-            file.truncate()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +78,7 @@ def plan(name: str, folder: Path, ports: Ports, binaries: dict[str, Path], webho
     return ControlPlane(
         name=name,
         server=server,
+        issuer=server,
         ca=kube.cert,
         operators_ca=operators.cert,
         client_cas=client_cas,
@@ -141,6 +87,7 @@ def plan(name: str, folder: Path, ports: Ports, binaries: dict[str, Path], webho
         etcd=etcd_endpoint,
         keeper=keeper,
         as_operator=Endpoint(url=server, ca=ca, cert=operator_cert, key=operator_key),
+        volatile=VOLATILE,
         etcd_command=Command(name=f"{name}/etcd", argv=etcd_argv, ready=lambda: etcd_endpoint.answers("/readyz")),
         apiserver_command=Command(
             name=f"{name}/kube-apiserver",

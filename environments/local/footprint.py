@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from environments.access import Access, CloudAccess, Role, VaultAccess, WorkbenchAccess, write_access
-from environments.baseline import objects, people
-from environments.baseline import vault as baseline_vault
-from environments.local import control_plane, opa, vault, vault_audit
-from environments.local.baseline import Baseline, timed
-from environments.local.bootstrap import Kube
+from environments.cleanroom.footprint import Progress, ServedFootprint, server_status
+from environments.local import control_plane, opa, vault
 from environments.params import LearnerParams
 from environments.pki import Authority
 from environments.platform import platform
-from environments.supervisor.ports import Ports
-from environments.supervisor.process import Child, Command, wait_ready
+from environments.supervisor.process import Child, wait_ready
 from environments.workbench import command as workbench
 
-Progress = Callable[[str], None]
-PAGE_BYTES = 4096
 
-
-class LocalFootprint:
-    """All servers of one footprint. Create, `start`, use, `stop`; start only from the main thread."""
+class LocalFootprint(ServedFootprint):
+    """A footprint on this machine, without containers."""
 
     provider = "local"
+    _planes: dict[str, control_plane.ControlPlane]
+    _opas: dict[str, opa.LocalOpa]
+    _vault: vault.LocalVault
 
     def __init__(self, directory: Path, lab: str, params: LearnerParams, binaries: dict[str, Path]) -> None:
-        self.directory = directory
-        self.lab = lab
-        self.params = params
-        self._binaries = binaries
-        self._ports = Ports()
-        self._children: list[Child] = []
-        self._clients = ExitStack()
-        self._seeds = baseline_vault.draw()
-        self._plan()
-
-    def _plan(self) -> None:
+        super().__init__(directory, lab, params, binaries)
         port, binaries = self._ports.reserve, self._binaries
         self._authority = Authority("mod209 platform")
         self._opas = {
@@ -59,91 +39,9 @@ class LocalFootprint:
         folder, vault_api = self.directory / "workbench", self._vault.endpoint
         self._bench = workbench.plan(folder, port(), binaries, endpoints, vault_api, self._authority)
 
-    def start(self, progress: Progress) -> None:
-        """Start all servers, bring them to the baseline and remember it.
-
-        Raises:
-            FootprintError: a server failed; what had started is stopped again.
-        """
-        (self.directory / "logs").mkdir(exist_ok=True)
-        try:
-            self._boot(progress)
-            self._baseline = Baseline(self._planes, self._opas, self._vault_client, self._seeds, self._clients)
-            self._arm()
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """Stop everything in reverse order: API servers before their etcd, which they would wait for forever."""
-        self._clients.close()
-        while self._children:
-            self._children.pop().stop()
-        self._ports.release()
-
-    def access(self, role: Role) -> Access:
-        """Endpoints and new credentials for `role`."""
-        operator = role == "operator"
-        newcomers = people.draw()
-        if not operator:
-            self._baseline.admit(newcomers)
-        clouds = {}
-        for name, plane in self._planes.items():
-            pair = plane.operator if operator else plane.judge
-            clouds[name] = CloudAccess(
-                server=plane.server,
-                ca=plane.ca,
-                cert=pair.cert,
-                key=pair.key,
-                issuer=plane.server,
-                people=[] if operator else people.people(newcomers, plane.operator.cert),
-            )
-        token = (
-            baseline_vault.operator_token(self._vault_client)
-            if operator
-            else baseline_vault.judge_token(self._vault_client)
-        )
-        bench = WorkbenchAccess(address=self._bench.url, ca=self._authority.cert, token=self._bench.token())
-        return Access(
-            role=role,
-            provider=self.provider,
-            lab=self.lab,
-            clouds=clouds,
-            vault=VaultAccess(address=self._vault.endpoint.url, ca=self._vault.ca, token=token),
-            workbench=bench if operator else None,
-            reach=str(self._binaries.get("reach", "")),
-            params=self.params,
-            incidents=dict(self._seeds.incidents),
-            rehearsal=None if operator else self._bench.record(),
-        )
-
-    def reset(self, only: str | None, params: LearnerParams | None) -> dict[str, Any]:
-        """Bring everything (or the part `only`) back to the baseline, prove it, and arm it anew; see `Baseline.reset`."""
-        began = time.monotonic()
-        self.params = params or self.params
-        spoilt = vault_audit.deeds(self._vault.audit_log, self._audited)
-        report = self._baseline.reset(only)
-        if renewed := "vault" in report and (report["vault"] is None or bool(spoilt)):
-            self._renew_vault()
-            report["vault"] = self._baseline.adopt_vault(self._vault_client)
-        if "vault" in report:
-            report["vault"]["renewed"] = renewed
-        if only in (None, "vault"):  # the operator's old token is gone
-            self._arm()
-        return timed({"part": only or "all", **report}, began)
-
-    def settle(self) -> dict[str, Any]:
-        """After a learner's run and before the judge; see `Baseline.settle`."""
-        began = time.monotonic()
-        self._bench.renew_token()
-        self._bench.end_watch()
-        report = self._baseline.settle()
-        report["tampered"] += [f"vault: {deed}" for deed in vault_audit.deeds(self._vault.audit_log, self._audited)]
-        return timed(report, began)
-
     def status(self) -> dict[str, Any]:
         """`{"servers": {name: {"pid", "state", "rss_bytes"}}, "ready", "rss_bytes"}`, state `running` or `exited (n)`."""
-        servers = {child.name: _server(child) for child in self._children}
+        servers = {child.name: server_status(child) for child in self._children}
         ready = all(server["state"] == "running" for server in servers.values())
         clouds = {name: plane.server for name, plane in self._planes.items()}
         rss = sum(server["rss_bytes"] for server in servers.values())
@@ -175,49 +73,8 @@ class LocalFootprint:
             for future in work:
                 future.result()
 
-    def _spawn(self, command: Command) -> Child:
-        child = Child(command, self.directory / "logs" / f"{command.name.replace('/', '-')}.log")
-        self._children.append(child)
-        return child
-
-    def _set_up_cloud(self, name: str) -> None:
-        plane, agent = self._planes[name], self._opas[name]
-        with plane.keeper.client(timeout=30.0) as client:
-            kube = Kube(client)
-            kube.create_all(objects.namespaces())
-            kube.create_all(objects.contents(f"{agent.keeper.url}/", agent.ca))
-
-    def _set_up_vault(self) -> None:
-        client = self._vault.endpoint.client(timeout=30.0)
-        self._vault_client: httpx.Client = self._clients.enter_context(client)
-        client.headers["X-Vault-Token"] = vault.unseal_new(client)
-        baseline_vault.set_up(client, str(self._vault.audit_log), self._seeds)
-
-    def _renew_vault(self) -> None:
-        """Put a new Vault in the place of one that was taken over; its audit log goes on."""
+    def _new_vault(self) -> None:
         (old,) = [child for child in self._children if child.name == "vault"]
         old.stop()
         self._children.remove(old)
         wait_ready([self._spawn(self._vault.command)])
-        self._set_up_vault()
-
-    def _arm(self) -> None:
-        self._audited = vault_audit.length(self._vault.audit_log)
-        self._bench.arm_watch(baseline_vault.watch_token(self._vault_client))
-        write_access(self.directory / "operator.json", self.access("operator"))
-        self._baseline.arm(self.params)  # last: a policy of the learner's own can stop it, and they need the new access
-
-
-def _server(child: Child) -> dict[str, Any]:
-    status = child.exited()
-    state = "running" if status is None else f"exited ({status})"
-    return {"pid": child.pid, "state": state, "rss_bytes": rss_bytes(child.pid) if status is None else 0}
-
-
-def rss_bytes(pid: int) -> int:
-    """Resident memory of a process; 0 if it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/statm").read_text().split()
-    except OSError:
-        return 0
-    return int(fields[1]) * PAGE_BYTES

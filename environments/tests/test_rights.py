@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from environments.baseline.legacy import cluster_bindings, legacy
-from environments.local.etcd_state import learner_domain
+from environments.cleanroom.etcd_state import learner_domain
 from environments.platform import platform
 from environments.probes.dangers import Granted, granted, kinds, needs_of
 from environments.probes.rights import places

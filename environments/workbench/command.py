@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from environments.local.control_plane import Endpoint
+from environments.cleanroom.endpoint import Endpoint
 from environments.pki import Authority
 from environments.rehearsal import Record
 from environments.supervisor.process import Command

@@ -17,8 +17,8 @@ from typing import Any
 
 import httpx
 
-from environments.local.control_plane import Endpoint
-from environments.local.opa import replace_modules
+from environments.cleanroom.endpoint import Endpoint
+from environments.cleanroom.opa import replace_modules
 from environments.workbench.lint import Linter, Problem
 from environments.workbench.watch import NotWatchingError, Watch, WatchConfig
 from environments.yamlfile import Strict

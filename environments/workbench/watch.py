@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from environments.local.control_plane import Endpoint
+from environments.cleanroom.endpoint import Endpoint
 from environments.platform import platform
 from environments.rehearsal import CACHE_SECONDS, CloudRecord, Record, Spell
 from environments.workbench.agents import Agent

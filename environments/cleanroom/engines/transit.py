@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 
 from environments.baseline.vault import TRANSIT_MOUNT, Seeds, transit_mount
-from environments.local.engines.api import contents, data, listed
+from environments.cleanroom.engines.api import contents, data, listed
 
 SETTINGS: Final = ("config/keys", "cache-config")
 

@@ -44,22 +44,24 @@ def size(client: httpx.Client) -> int:
     return int(client.post("/v3/maintenance/status", json={}).raise_for_status().json()["dbSizeInUse"])
 
 
-def dump(client: httpx.Client) -> Snapshot:
-    """Read everything, in one consistent read."""
+def dump(client: httpx.Client, volatile: re.Pattern[str] = VOLATILE) -> Snapshot:
+    """Read everything but the `volatile`, in one consistent read."""
     everything = _b64(b"\0")
     answer = client.post("/v3/kv/range", json={"key": everything, "range_end": everything}).raise_for_status().json()
     pairs = {base64.b64decode(kv["key"]): base64.b64decode(kv.get("value", "")) for kv in answer.get("kvs", ())}
-    keys = {key: value for key, value in pairs.items() if not VOLATILE.match(key.decode(errors="replace"))}
+    keys = {key: value for key, value in pairs.items() if not volatile.match(key.decode(errors="replace"))}
     return Snapshot(keys)
 
 
-def restore(client: httpx.Client, baseline: Snapshot, only: re.Pattern[str] | None = None) -> dict[bytes, int]:
-    """Write back what differs from `baseline`, and delete what it lacks; keys that `only` does not match stay as they are.
+def restore(
+    client: httpx.Client, baseline: Snapshot, now: Snapshot, only: re.Pattern[str] | None = None
+) -> dict[bytes, int]:
+    """Write back what differs `now` from `baseline`, and delete what it lacks; keys that `only` does not match stay.
 
     Returns:
         The keys that were written or deleted, each with etcd's revision of that.
     """
-    changed = baseline.changed(dump(client))
+    changed = baseline.changed(now)
     if only:
         changed = {key for key in changed if only.match(key.decode(errors="replace"))}
     return write(client, {key: baseline.keys.get(key) for key in changed})

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 import httpx
 
 from environments.baseline.vault import Seeds
-from environments.local.engines import approle, jwt, pki, transit
+from environments.cleanroom.engines import approle, jwt, pki, transit
 
 __all__ = ["ENGINES", "Engine"]
 

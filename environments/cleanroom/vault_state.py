@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from environments.baseline.vault import LEARNER_POLICY_PREFIX, Seeds
-from environments.local.engines import ENGINES, Engine
-from environments.local.engines.api import contents, data, listed
+from environments.cleanroom.engines import ENGINES, Engine
+from environments.cleanroom.engines.api import contents, data, listed
 from environments.platform import platform
 
 Document = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from environments.baseline.vault import JWT_MOUNT, Seeds, jwt_mount
-from environments.local.engines.api import contents, data, listed
+from environments.cleanroom.engines.api import contents, data, listed
 
 
 def document(client: httpx.Client, cloud: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The clean room of provider `local`: remember the baseline, bring it back and prove it, and settle after a learner's run."""
+"""The clean room: remember the baseline, bring it back and prove it, and settle after a learner's run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import httpx
 from environments.baseline import cohort, objects, people
 from environments.baseline.people import Newcomers
 from environments.baseline.vault import Seeds
+from environments.cleanroom import etcd_state, opa, vault_state
+from environments.cleanroom.bootstrap import Kube, wait_caught_up
+from environments.cleanroom.opa import Opa
+from environments.cleanroom.plane import Plane
 from environments.errors import FootprintError
-from environments.local import etcd_state, opa, vault_state
-from environments.local.bootstrap import Kube, wait_caught_up
-from environments.local.control_plane import ControlPlane
-from environments.local.opa import Opa
 from environments.params import LearnerParams
 from environments.platform import JUDGES_GROUP, platform
 from environments.rights import REVIEWS, ask_of, review
@@ -33,6 +33,7 @@ SHOWN = 5  # differences that an error names
 # What one learner's run may add to an etcd. Reading more back takes minutes and gigabytes; at 2 GB etcd takes no more.
 FLOOD_BYTES = 128 << 20
 HEED_SECONDS = 5.0
+QUIET_SECONDS = 8.0  # in which controllers see that what they looked after is gone
 
 
 class Baseline:
@@ -40,7 +41,7 @@ class Baseline:
 
     def __init__(
         self,
-        planes: Mapping[str, ControlPlane],
+        planes: Mapping[str, Plane],
         opas: Mapping[str, Opa],
         vault: httpx.Client,
         seeds: Seeds,
@@ -57,7 +58,7 @@ class Baseline:
         self._opa = {name: enter(agent.keeper.client(timeout=30.0)) for name, agent in opas.items()}
         with ThreadPoolExecutor(1) as pool:
             document = pool.submit(vault_state.dump, vault, self._known)
-            self._keys = {name: etcd_state.dump(client) for name, client in self._etcd.items()}
+            self._keys = {name: self._dump(name) for name in planes}
             self._modules = {name: opa.modules(client) for name, client in self._opa.items()}
             self._document = document.result()
         self._armed = self._keys
@@ -71,7 +72,7 @@ class Baseline:
             opa.put_facts(self._opa[name], name, cloud)
             _insist(name, self._kube[name], objects.facts(name, cloud))
             _insist(name, self._kube[name], cohort.table(params, name))
-        self._armed = {name: etcd_state.dump(client) for name, client in self._etcd.items()}
+        self._armed = {name: self._dump(name) for name in self._planes}
         self._sizes = {name: etcd_state.size(client) for name, client in self._etcd.items()}
 
     def admit(self, newcomers: Newcomers) -> None:
@@ -133,13 +134,22 @@ class Baseline:
         baseline = self._keys[name]
         if (grown := self._grown(name)) > FLOOD_BYTES:
             raise _not_clean(name, [f"{grown >> 20} MiB more than a reset can read"])
-        changed = etcd_state.restore(self._etcd[name], baseline, part)
-        now = etcd_state.dump(self._etcd[name])
-        left = sorted(_text(key) for key in baseline.changed(now))
-        if left := [key for key in left if not part or part.match(key)]:
-            raise _not_clean(name, left)
+        changed: dict[bytes, int] = {}
+        now, deadline = self._dump(name), time.monotonic() + QUIET_SECONDS
+        while True:
+            changed |= etcd_state.restore(self._etcd[name], baseline, now, part)
+            now = self._dump(name)
+            left = sorted(_text(key) for key in baseline.changed(now))
+            if not (left := [key for key in left if not part or part.match(key)]):
+                break
+            if time.monotonic() > deadline:
+                raise _not_clean(name, left)
+            time.sleep(0.1)  # a controller has made something anew for an object that it did not know to be gone
         wait_caught_up(self._kube[name], changed)
         return {"keys_restored": len(changed), "digest": now.digest}
+
+    def _dump(self, name: str) -> etcd_state.Snapshot:
+        return etcd_state.dump(self._etcd[name], self._planes[name].volatile)
 
     def _reset_opas(self) -> dict[str, Any]:
         for name, client in self._opa.items():
@@ -173,7 +183,7 @@ class Baseline:
         if (grown := self._grown(name)) > FLOOD_BYTES:
             return [f"{name}: flooded with {grown >> 20} MiB"]
         domain = etcd_state.learner_domain()
-        now = etcd_state.dump(self._etcd[name])
+        now = self._dump(name)
         changed = self._armed[name].changed(now) - {key for key in now.keys if self._admitted.get(key) == now.keys[key]}
         tampered = [f"{name}: {key}" for key in sorted(map(_text, changed)) if not domain.match(key)]
         modules = opa.modules(self._opa[name])

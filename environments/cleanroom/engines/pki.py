@@ -9,7 +9,7 @@ import httpx
 
 from environments.baseline.pki import pki_mount, set_up
 from environments.baseline.vault import Seeds
-from environments.local.engines.api import contents, data, listed
+from environments.cleanroom.engines.api import contents, data, listed
 
 SETTINGS: Final = ("config/urls", "config/crl", "config/cluster", "config/acme", "config/auto-tidy")
 LISTS: Final = ("certs", "certs/revoked")

@@ -10,7 +10,7 @@ import httpx
 from environments.baseline import approle
 from environments.baseline.approle import approle_mount, credential_path, role_path
 from environments.baseline.vault import Seeds
-from environments.local.engines.api import listed
+from environments.cleanroom.engines.api import listed
 from environments.rehearsal import Incident
 
 BOTH: Final = 2  # secret ids at the baseline
