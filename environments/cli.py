@@ -10,11 +10,11 @@ import typer
 from rich.table import Table
 
 from environments import console
+from environments.course import course_dir, own_params
 from environments.footprint import Part, attach, footprint_dir, is_running, start
 from environments.handin.cli import submit_command
 from environments.jupyter.cli import lab_command
 from environments.lab.cli import apply_command, check_command
-from environments.lab.course import course_dir, own_params
 from environments.labspec import load_lab
 from environments.params import read_params
 from environments.toolchain.cli import tools_command
@@ -35,7 +35,7 @@ app = typer.Typer(
 @app.command()
 def up(
     lab: Lab,
-    provider: Annotated[str, typer.Option(help="Where the clouds run: local.")] = "local",
+    provider: Annotated[str, typer.Option(help="Where the clouds run: local or kind.")] = "local",
     params: Annotated[
         Path | None, typer.Option(help="Your parameters (JSON). Default: params.json of your bundle.")
     ] = None,
@@ -51,7 +51,7 @@ def up(
     else:
         facts = read_params(params) if params else own_params(course)
         with console.progress(f"Starting {lab} on {provider}") as progress:
-            start(lab, provider=provider, params=facts, progress=progress)
+            start(lab, provider=provider, params=facts, course=course, progress=progress)
     status = attach(lab).status()
     seconds = round(time.monotonic() - began, 2)
     result = {key: status[key] for key in ("rss_bytes", "clouds", "vault", "ready")}

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from environments.access import Access, Role
+from environments.course import course_dir
 from environments.errors import BadInputError, FootprintError, StorageError
 from environments.labspec import SLUG, Capability
 from environments.params import LearnerParams, practice
@@ -34,12 +35,15 @@ def silent(_: str) -> None:
 
 Part = Literal["admission", "vault", "rbac"]
 SERVERS = ("etcd", "kube-apiserver", "opa", "vault", "reach")
+PROGRAMS = {"local": SERVERS, "kind": ("kind", "opa", "vault", "reach")}
+PROVIDER_FILE = "provider"  # in a footprint's directory
 TEMPORARY = "temporary"
 ABANDONED_SECONDS = 60.0  # a younger one may be about to start
 TOLD_PACKAGES = 200
 TOLD_BYTES = 20_000_000
 CAPABILITIES: Final[dict[str, frozenset[Capability]]] = {
-    "local": frozenset({"admission", "identity", "secrets", "traffic"})
+    "local": frozenset({"admission", "identity", "secrets", "traffic"}),
+    "kind": frozenset({"admission", "identity", "secrets", "traffic"}),
 }
 
 
@@ -122,7 +126,7 @@ def attach(lab: str) -> Footprint:
     directory = footprint_dir(lab)
     if not is_running(directory):
         raise FootprintError(f"The footprint of {lab} is not running.", hint=f"Start it: mod209 up {lab}")
-    return Footprint(directory)
+    return Footprint(directory, (directory / PROVIDER_FILE).read_text())
 
 
 def start(
@@ -131,10 +135,13 @@ def start(
     provider: str = "local",
     directory: Path | None = None,
     params: LearnerParams | None = None,
+    course: Path | None = None,
     progress: Progress = silent,
     bound: bool = False,
 ) -> Footprint:
     """Start a footprint and wait until it is ready. A `bound` one ends with this process, whatever ends that.
+
+    `course` is the course's root folder, where `kind` finds the lab's `kind.yaml`; the nearest one if not given.
 
     Raises:
         BadInputError: no such provider.
@@ -148,10 +155,10 @@ def start(
         raise FootprintError(
             f"The footprint in {directory} is running already.", hint=f"Look at it: mod209 status {lab}"
         )
-    tools = resolve(SERVERS, progress=_ToolNews(progress))
-    binaries = {name: str(tool.path) for name, tool in tools.items()}
+    plan = _plan(provider, lab, course, progress)
     _make_empty(directory)
-    plan = {"lab": lab, "params": (params or practice()).model_dump(), "binaries": binaries, "bound": bound}
+    (directory / PROVIDER_FILE).write_text(provider)
+    plan |= {"params": (params or practice()).model_dump(), "bound": bound}
     owner = _spawn(directory, plan)
     try:
         _await_ready(owner, directory, progress)
@@ -165,13 +172,39 @@ def start(
     return Footprint(directory, provider, owner)
 
 
+def _plan(provider: str, lab: str, course: Path | None, progress: Progress) -> dict[str, Any]:
+    """What the supervisor is told of the provider: its programs and, for kind, its image and configuration."""
+    tools = resolve(PROGRAMS[provider], progress=_ToolNews(progress))
+    plan = {"provider": provider, "lab": lab, "binaries": {name: str(tool.path) for name, tool in tools.items()}}
+    if provider == "kind":
+        from environments.kind.prepare import prepare  # noqa: PLC0415 - `local` does without all of it
+
+        plan |= prepare(lab, course or course_dir(), progress)
+    return plan
+
+
 @contextlib.contextmanager
-def temporary(lab: str, params: LearnerParams | None = None, progress: Progress = silent) -> Iterator[Footprint]:
+def temporary(
+    lab: str,
+    params: LearnerParams | None = None,
+    progress: Progress = silent,
+    *,
+    provider: str = "local",
+    course: Path | None = None,
+) -> Iterator[Footprint]:
     """A footprint of one's own that lasts as long as the context, and ends with this process at the latest."""
     home = state_dir() / TEMPORARY
     _sweep(home)
     with scratch("footprint", home) as folder:
-        footprint = start(lab, directory=folder / lab, params=params, progress=progress, bound=True)
+        footprint = start(
+            lab,
+            provider=provider,
+            directory=folder / lab,
+            params=params,
+            course=course,
+            progress=progress,
+            bound=True,
+        )
         try:
             yield footprint
         finally:

@@ -41,6 +41,11 @@ class Authority:
         """Certificate and private key in one PEM, for who signs on from here."""
         return self.cert + private_pem(self._key)
 
+    @property
+    def pair(self) -> Pair:
+        """Certificate and private key, for a program that signs with them too."""
+        return Pair(self.cert, private_pem(self._key))
+
     def server(self, name: str) -> Pair:
         """A certificate for a server on this machine's loopback."""
         names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]

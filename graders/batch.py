@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from environments.errors import BadInputError, StorageError
+from environments.footprint import CAPABILITIES
 from environments.labspec import LabSpec, load_lab
 from environments.params import derive
 from graders.cage import CAGE_NAMES, Cage, Limits, cage_named
@@ -23,7 +24,6 @@ from graders.report import write_report
 from graders.scheduling import Pace, Posting, Scheduler, in_turn
 from graders.verdicts import Outcome, Results, SubmissionResult, all_alike, write_results
 
-PROVIDERS = ("local",)
 LOCK = ".lock"
 STAGING = ".staging"
 SCRATCH = ".workers"  # no learner's id begins with a dot
@@ -67,8 +67,8 @@ def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
         FootprintError: no footprint could be started.
         StorageError: a result could not be written.
     """
-    if order.provider not in PROVIDERS:
-        raise BadInputError(f"There is no provider {order.provider!r}.", hint=f"Providers: {', '.join(PROVIDERS)}.")
+    if order.provider not in CAPABILITIES:
+        raise BadInputError(f"There is no provider {order.provider!r}.", hint=f"Providers: {', '.join(CAPABILITIES)}.")
     spec = load_lab(order.course, order.lab)
     release = order.course / "labs" / spec.slug / "notebooks"
     with _alone(order.out) as staging:
@@ -115,7 +115,9 @@ def _graded(order: Order, spec: LabSpec, todo: list[Task], step: Step, cage: Cag
     if cage is None and (order.scheduler or order.workers > 1):
         from graders.scheduling.cluster import side_by_side  # noqa: PLC0415  distributed takes long to import
 
-        posting = Posting(course=order.course, lab=order.lab, cage=order.cage, limits=order.limits)
+        posting = Posting(
+            course=order.course, lab=order.lab, provider=order.provider, cage=order.cage, limits=order.limits
+        )
         scratch = order.out / STAGING / SCRATCH
         return side_by_side(posting, spec, todo, pace, order.scheduler or order.workers, scratch)
     setting = Setting(
@@ -123,6 +125,7 @@ def _graded(order: Order, spec: LabSpec, todo: list[Task], step: Step, cage: Cag
         spec=spec,
         probes=load_all(order.course, spec),
         cage=cage or cage_named(order.cage),
+        provider=order.provider,
         limits=order.limits,
     )
     return in_turn(setting, todo, pace)

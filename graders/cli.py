@@ -31,7 +31,7 @@ def grade_command(
     submitted: Annotated[Path, typer.Argument(help="Folder with <learner>/<lab>/ for each learner.")],
     *,
     out: Annotated[Path, typer.Option(help="Where results, reports and gradebook go.")],
-    provider: Annotated[str, typer.Option(help="Where the clouds run: local.")] = "local",
+    provider: Annotated[str, typer.Option(help="Where the clouds run: local or kind.")] = "local",
     cage: Annotated[str, typer.Option(help=f"What confines notebooks: {' or '.join(CAGE_NAMES)}.")] = CAGE_NAMES[0],
     workers: Annotated[
         int, typer.Option(min=1, help="Submissions graded side by side here; each needs some 1.5 GB and a core.")
@@ -87,7 +87,7 @@ def grade_command(
 
 def verify_command(
     lab: Lab,
-    provider: Annotated[str, typer.Option(help="Where the clouds run: local.")] = "local",
+    provider: Annotated[str, typer.Option(help="Where the clouds run: local or kind.")] = "local",
     only: Annotated[list[str] | None, typer.Option(help="One variant by name; may be given more than once.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Variants graded side by side.")] = 1,
     together: Annotated[

@@ -20,7 +20,7 @@ from graders.cage import Cage, Job, Limits, Status
 from graders.cage import Outcome as Run
 from graders.judge import Judgement
 from graders.report import Extras
-from graders.room import Room
+from graders.room import Place, Room
 from graders.verdicts import Outcome, SubmissionResult, all_alike, conclude
 
 ATTEMPTS = 2  # a fault of ours is often gone with a new footprint; the learner's faults are never tried again
@@ -35,7 +35,13 @@ class Setting:
     spec: LabSpec
     probes: Sequence[Probe]
     cage: Cage
+    provider: str = "local"
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def place(self) -> Place:
+        """Where it is graded."""
+        return Place(course=self.course, lab=self.spec.slug, provider=self.provider)
 
 
 class Task(Strict):

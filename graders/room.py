@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from environments.errors import FootprintError
 from environments.footprint import Footprint, Progress, silent, temporary
 from graders.judge import Judge
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Which footprint: a lab's, of the course in a folder, on a provider."""
+
+    course: Path
+    lab: str
+    provider: str = "local"
+
+
 class Room:
     """A footprint and a judge for one submission after another; both are started when first asked for, and anew if they broke."""
 
-    def __init__(self, lab: str, progress: Progress = silent) -> None:
-        self._lab = lab
+    def __init__(self, place: Place, progress: Progress = silent) -> None:
+        self._place = place
         self._progress = progress
         self._closed = False
         self._running = ExitStack()
@@ -32,8 +43,12 @@ class Room:
         if self._judge is None:
             self._judge = Judge()  # imports its libraries while the servers start
         if self._footprint is None:
-            self._footprint = self._running.enter_context(temporary(self._lab, progress=self._progress))
+            self._footprint = self._running.enter_context(self._temporary())
         return self._footprint
+
+    def _temporary(self) -> AbstractContextManager[Footprint]:
+        place = self._place
+        return temporary(place.lab, progress=self._progress, provider=place.provider, course=place.course)
 
     @property
     def judge(self) -> Judge:
@@ -61,9 +76,9 @@ def _closed() -> FootprintError:
 
 
 @contextmanager
-def room(lab: str, progress: Progress = silent) -> Iterator[Room]:
+def room(place: Place, progress: Progress = silent) -> Iterator[Room]:
     """A room for as long as the context lasts."""
-    made = Room(lab, progress)
+    made = Room(place, progress)
     try:
         yield made
     finally:

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from environments import console
+from environments.course import course_dir, own_params
 from environments.errors import BadInputError
 from environments.handin.submit import Submission, submit
-from environments.lab.course import course_dir, own_params
 from environments.labspec import load_lab
 from environments.params import PRACTICE_LEARNER, check_learner_id
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from environments.access import read_access
+from environments.course import ACCESS_NAME
 from environments.errors import BadInputError
 from environments.footprint import Progress, temporary
 from environments.jupyter.headless import CellError, copied, run_notebooks
 from environments.jupyter.workfolder import WorkFolder, read_notebook, source
 from environments.lab.api import Lab, open_lab
-from environments.lab.course import ACCESS_NAME
 from environments.lab.report import CheckReport
 from environments.params import LearnerParams
 

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from environments import console
+from environments.course import course_dir, own_params
 from environments.errors import CourseError
 from environments.footprint import Footprint, attach, footprint_dir, is_running, start
 from environments.jupyter.replay import replay
 from environments.jupyter.server import LOOPBACK, jupyterlab, need_jupyterlab
 from environments.jupyter.workfolder import WorkFolder
-from environments.lab.course import course_dir, own_params
 from environments.labspec import load_lab
 from environments.params import read_params
 

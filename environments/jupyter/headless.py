@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from environments.access import ACCESS_VARIABLE, NO_SELF_CHECK_VARIABLE
+from environments.course import ACCESS_NAME, COURSE_VARIABLE
 from environments.errors import FootprintError
 from environments.footprint import Footprint, Progress
 from environments.jupyter.minded import minded
 from environments.jupyter.workfolder import WorkFolder, read_notebook
 from environments.lab.apply import FOLDERS
-from environments.lab.course import ACCESS_NAME, COURSE_VARIABLE
 from environments.scratch import scratch
 
 CELL_SECONDS = 120  # as much as a cell gets when it is graded

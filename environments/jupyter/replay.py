@@ -9,12 +9,12 @@ from __future__ import annotations
 from contextlib import closing
 
 from environments.access import read_access
+from environments.course import ACCESS_NAME
 from environments.errors import CourseError
 from environments.footprint import Footprint, Progress
 from environments.jupyter.headless import copied, handed_in, run_notebooks
 from environments.jupyter.workfolder import WorkFolder
 from environments.lab.api import Lab
-from environments.lab.course import ACCESS_NAME
 
 
 def replay(work: WorkFolder, footprint: Footprint, progress: Progress) -> list[str]:

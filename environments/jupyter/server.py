@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 import httpx
 
+from environments.course import COURSE_VARIABLE
 from environments.errors import FootprintError, ToolError
 from environments.jupyter.minded import minded
 from environments.jupyter.workfolder import WorkFolder
-from environments.lab.course import COURSE_VARIABLE
 from environments.paths import state_dir
 from environments.supervisor.ports import Ports
 from environments.supervisor.process import tail

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from environments.access import Access, read_access
 from environments.baseline.cohort import Row, rows
+from environments.course import access_file, course_dir
 from environments.errors import BadInputError
 from environments.lab import lint as linting
 from environments.lab.apply import Applied, apply_files
 from environments.lab.cloud import Cloud
-from environments.lab.course import access_file, course_dir
 from environments.lab.credentials import PemFolder
 from environments.lab.guide import Hint, Hints, load_guides
 from environments.lab.vault import connect, log_in

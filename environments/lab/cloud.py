@@ -191,7 +191,7 @@ class Cloud:
 
     def _public(self, path: str) -> dict[str, Any]:
         try:
-            with client(self.issuer, tls(self.ca)) as anybody:
+            with client(self._access.server, tls(self.ca)) as anybody:  # the issuer is a name that Vault knows
                 answer: dict[str, Any] = anybody.get(path).raise_for_status().json()
         except (httpx.HTTPError, ValueError):
             raise self._silent() from None

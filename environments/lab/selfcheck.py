@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from environments.access import NO_SELF_CHECK_VARIABLE, Access
+from environments.course import course_dir
 from environments.errors import BadInputError
 from environments.footprint import CAPABILITIES
-from environments.lab.course import course_dir
 from environments.lab.guide import Guide, load_guides
 from environments.lab.report import CheckLine, CheckReport
 from environments.labspec import CheckSpec, LabSpec, TaskSpec

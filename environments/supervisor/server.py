@@ -20,8 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from environments.cleanroom.footprint import ServedFootprint
 from environments.errors import CourseError, FootprintError
-from environments.local.footprint import LocalFootprint
 from environments.params import LearnerParams
 from environments.supervisor import protocol
 from environments.yamlfile import Strict
@@ -34,10 +36,13 @@ IDLE_SECONDS = 0.5
 class Plan(Strict):
     """What to start. A `bound` supervisor ends when its standard input does, that is, with its owner."""
 
+    provider: str
     lab: str
     params: LearnerParams
     binaries: dict[str, Path]
     bound: bool
+    image: str = Field(default="", description="of kind's nodes")
+    lab_config: dict[str, Any] = Field(default_factory=dict, description="the lab's kind.yaml")
 
 
 class StopRequest(BaseException):
@@ -47,7 +52,7 @@ class StopRequest(BaseException):
 class Server:
     """Answers requests about one footprint."""
 
-    def __init__(self, footprint: LocalFootprint, bound: bool) -> None:
+    def __init__(self, footprint: ServedFootprint, bound: bool) -> None:
         self.footprint = footprint
         self._owner = [sys.stdin.fileno()] if bound else []
 
@@ -107,8 +112,9 @@ def main(directory: Path) -> int:
     _hold(lock)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stop)
-    footprint = LocalFootprint(directory, plan.lab, plan.params, plan.binaries)
+    footprint = None
     try:
+        footprint = _provided(plan, directory)
         began = time.monotonic()
         footprint.start(lambda text: _emit(event=text))
         seconds = time.monotonic() - began
@@ -119,9 +125,23 @@ def main(directory: Path) -> int:
         _emit(**protocol.failure(error))
         return error.exit_code
     finally:
-        footprint.stop()
+        if footprint:
+            footprint.stop()
         (directory / protocol.CONTROL).unlink(missing_ok=True)
     return 0
+
+
+def _provided(plan: Plan, directory: Path) -> ServedFootprint:
+    """The footprint of the plan's provider; only that one's code is loaded."""
+    if plan.provider == "kind":
+        from environments.kind.footprint import KindFootprint  # noqa: PLC0415
+
+        return KindFootprint(
+            directory, plan.lab, plan.params, plan.binaries, image=plan.image, lab_config=plan.lab_config
+        )
+    from environments.local.footprint import LocalFootprint  # noqa: PLC0415
+
+    return LocalFootprint(directory, plan.lab, plan.params, plan.binaries)
 
 
 def _hold(lock: int, seconds: float = 2.0) -> None:

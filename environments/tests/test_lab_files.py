@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from environments.course import access_file, course_dir
 from environments.errors import BadInputError
 from environments.lab.apply import find_files, policy_name
-from environments.lab.course import access_file, course_dir
 from environments.lab.kinds import Kinds
 from environments.lab.lint import Problem, lint_yaml, refuse
 from environments.lab.magic import artifact_path

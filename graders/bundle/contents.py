@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from environments.course import PARAMS_FILE
 from environments.errors import BadInputError
-from environments.lab.course import PARAMS_FILE
 from environments.labspec import LabSpec, load_lab
 from environments.params import PRACTICE_LEARNER, LearnerParams
 from graders.bundle.archive import with_sums

@@ -20,7 +20,7 @@ def in_turn(setting: Setting, tasks: Sequence[Task], pace: Pace) -> Iterator[Gra
         return
     pace.tell("proving the cage")
     setting.cage.prove()
-    with room(setting.spec.slug, lambda text: pace.tell(f"starting a footprint: {text}")) as clean:
+    with room(setting.place, lambda text: pace.tell(f"starting a footprint: {text}")) as clean:
         clean.ready()
         pace.begin()
         for task in tasks:

@@ -50,6 +50,7 @@ class Posting(Strict):
 
     course: Path
     lab: str
+    provider: str = "local"
     cage: str
     limits: Limits
 
@@ -61,4 +62,11 @@ class Posting(Strict):
         """
         spec = load_lab(self.course, self.lab)
         probes = load_all(self.course, spec)
-        return Setting(course=self.course, spec=spec, probes=probes, cage=cage_named(self.cage), limits=self.limits)
+        return Setting(
+            course=self.course,
+            spec=spec,
+            probes=probes,
+            cage=cage_named(self.cage),
+            provider=self.provider,
+            limits=self.limits,
+        )

@@ -76,7 +76,7 @@ class GradingPlugin(WorkerPlugin):
     def _open(self) -> None:
         self._setting = Posting.model_validate_json(self._posting).setting()
         self._setting.cage.prove()
-        self._room = Room(self._setting.spec.slug)
+        self._room = Room(self._setting.place)
         self._room.ready()
 
 

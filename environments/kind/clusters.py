@@ -1,0 +1,157 @@
+"""Make the clusters of a footprint side by side, put our servers on their nodes, and take all of it away again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from environments.errors import FootprintError, StorageError
+from environments.kind import images
+from environments.kind.engine import failures
+from environments.kind.manifests import NODE_FOLDER, Object
+from environments.kind.node import Node
+from environments.supervisor.process import leashed, tail
+
+CREATE_SECONDS: Final = 300.0
+POLL_SECONDS: Final = 0.1
+STATIC_PODS: Final = "/etc/kubernetes/manifests"
+DISK_FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+
+
+class Clusters:
+    """`kind create cluster` for each node, at once. Make it in the main thread: the commands end with that."""
+
+    def __init__(self, kind: Path, image: str, network: str, nodes: Sequence[Node], logs: Path) -> None:
+        self._logs = {node: logs / f"{node.plane.name}-kind.log" for node in nodes}
+        environment = {
+            **os.environ,
+            "KIND_EXPERIMENTAL_DOCKER_NETWORK": network,
+            "KIND_EXPERIMENTAL_PROVIDER": "docker",
+        }
+        self._running = {}
+        for node in nodes:
+            argv = [str(kind), "create", "cluster", "--name", node.cluster, "--image", image]
+            argv += ["--config", str(node.config), "--kubeconfig", str(node.folder / "kubeconfig")]
+            with self._logs[node].open("ab") as log:
+                self._running[node] = subprocess.Popen(
+                    leashed(argv),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    cwd="/",
+                    start_new_session=True,
+                )
+
+    def wait(self, made: Callable[[Node], None], checked: Callable[[], None]) -> None:
+        """Wait until all are there, telling of each that is; `checked` is asked now and then, and may raise.
+
+        Raises:
+            FootprintError: one failed, or took too long.
+            StorageError: the disk is full.
+        """
+        deadline = time.monotonic() + CREATE_SECONDS
+        while self._running:
+            for node, process in list(self._running.items()):
+                if (status := process.poll()) is None:
+                    continue
+                if status:
+                    raise self._failure(node)
+                del self._running[node]
+                made(node)
+            checked()
+            if time.monotonic() > deadline:
+                raise FootprintError(
+                    f"The clusters were not ready within {CREATE_SECONDS:.0f} s.",
+                    hint="The machine may be overloaded. Look with: mod209 doctor",
+                )
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> None:
+        """End the commands that still run; what they made stays."""
+        for process in self._running.values():
+            process.kill()
+            process.wait()
+        self._running.clear()
+
+    def _failure(self, node: Node) -> FootprintError | StorageError:
+        log = self._logs[node]
+        text = tail(log)
+        if DISK_FULL.search(text):
+            return StorageError("The disk of the Docker daemon is full.", hint="Free some space: docker system df")
+        return FootprintError(f"kind could not make {node.plane.name}:\n{text}", hint=f"The whole log is {log}.")
+
+
+class Furnisher:
+    """Puts images and static pods on one node as soon as it takes them, while kind still works on the rest."""
+
+    def __init__(self, client: Any, node: Node) -> None:
+        self._client = client
+        self._node = node
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End a `furnish` that is under way in another thread."""
+        self._stopped.set()
+
+    def furnish(self, archives: Sequence[Path], pods: Mapping[str, Object]) -> None:
+        """Import the images, then start the pods.
+
+        Raises:
+            FootprintError: the node did not take them.
+        """
+        self._wait(["ctr", "version"], CREATE_SECONDS)
+        for archive in archives:
+            argv = ["ctr", "--namespace", "k8s.io", "images", "import", "--all-platforms"]
+            self._run([*argv, f"{images.MOUNT}/{archive.name}"])
+        for name, pod in pods.items():
+            place(self._client, self._node, name, pod)
+
+    def _wait(self, argv: list[str], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._answers(argv):
+            if self._stopped.wait(POLL_SECONDS * 5) or time.monotonic() > deadline:
+                raise FootprintError(f"The node of {self._node.plane.name} does not come up.", hint="Run it again.")
+
+    def _answers(self, argv: list[str]) -> bool:
+        from docker.errors import APIError, NotFound  # noqa: PLC0415
+
+        try:
+            return bool(self._client.containers.get(self._node.container).exec_run(argv).exit_code == 0)
+        except (NotFound, APIError):  # kind has not made it yet, or it has not started
+            return False
+
+    def _run(self, argv: list[str]) -> None:
+        on_node(self._client, self._node, argv)
+
+
+def place(client: Any, node: Node, name: str, pod: Object) -> None:
+    """Make `pod` a static pod of the node, in the place of one of that name."""
+    shared = node.folder / "node" / f"{name}-pod.json"
+    shared.write_text(json.dumps(pod))
+    # Never half a file where the kubelet looks.
+    on_node(client, node, ["install", "-d", STATIC_PODS])
+    on_node(client, node, ["install", "-m", "0600", f"{NODE_FOLDER}/{shared.name}", f"/run/{name}.json"])
+    on_node(client, node, ["mv", f"/run/{name}.json", f"{STATIC_PODS}/mod209-{name}.json"])
+
+
+def on_node(client: Any, node: Node, argv: list[str]) -> bytes:
+    """Run a command on a node; returns its output.
+
+    Raises:
+        FootprintError: it failed.
+    """
+    with failures():
+        done = client.containers.get(node.container).exec_run(argv)
+    if done.exit_code != 0:
+        text = done.output.decode(errors="replace").strip()[-300:]
+        raise FootprintError(f"{argv[0]} failed on the node of {node.plane.name}: {text}", hint="Run it again.")
+    output: bytes = done.output
+    return output

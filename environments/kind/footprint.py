@@ -1,0 +1,258 @@
+"""Provider `kind`: three clusters of one node each, with OPA on each and Vault on the first. Lives inside the supervisor."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from environments.cleanroom import etcd_state
+from environments.cleanroom.bootstrap import Kube
+from environments.cleanroom.endpoint import Endpoint
+from environments.cleanroom.footprint import Progress, ServedFootprint, server_status
+from environments.cleanroom.vault import Vault, is_running
+from environments.errors import FootprintError
+from environments.kind import images, manifests
+from environments.kind.clusters import Clusters, Furnisher, place
+from environments.kind.engine import FOOTPRINT_LABEL, add_network, connect, failures, remove
+from environments.kind.node import Node, Ports, plan
+from environments.kind.undertaker import Undertaker
+from environments.params import LearnerParams
+from environments.pki import Authority
+from environments.platform import platform
+from environments.supervisor.process import wait_ready
+from environments.toolchain import resolve
+from environments.workbench import command as workbench
+
+READY_SECONDS: Final = 120.0
+POLL_SECONDS: Final = 0.2
+LOADED: Final = ("opa", "vault")
+
+
+class KindFootprint(ServedFootprint):
+    """A footprint of containers, in which pods run."""
+
+    provider = "kind"
+
+    def __init__(
+        self,
+        directory: Path,
+        lab: str,
+        params: LearnerParams,
+        binaries: dict[str, Path],
+        *,
+        image: str,
+        lab_config: dict[str, Any],
+    ) -> None:
+        super().__init__(directory, lab, params, binaries)
+        self._image = image
+        self._network = f"mod209-{secrets.token_hex(3)}"
+        self._undertaker: Undertaker | None = None
+        self._clusters: Clusters | None = None
+        self._furnishers: list[Furnisher] = []
+        self._renewals = 0
+        self._tools = resolve(LOADED)
+        self._plan(lab_config)
+
+    def _plan(self, lab_config: dict[str, Any]) -> None:
+        port, self._home = self._ports.reserve, next(iter(platform().clouds))
+        self._authority = Authority("mod209 platform")
+        self._nodes: dict[str, Node] = {}
+        for name in platform().clouds:
+            ports = Ports(apiserver=port(), etcd=port(), opa=port(), vault=port() if name == self._home else 0)
+            folder = self.directory / name
+            self._nodes[name] = plan(name, f"{self._network}-{name}", folder, ports, lab_config)
+            if name == self._home:
+                self._vault = self._plan_vault(folder / "node" / "vault", ports.vault)
+        self._planes = {name: node.plane for name, node in self._nodes.items()}
+        self._opas = {name: node.opa for name, node in self._nodes.items()}
+        keepers = {name: agent.keeper for name, agent in self._opas.items()}
+        bench, vault = self.directory / "workbench", self._vault.endpoint
+        self._bench = workbench.plan(bench, port(), self._binaries, keepers, vault, self._authority)
+
+    def _plan_vault(self, folder: Path, port: int) -> Vault:
+        folder.mkdir(parents=True)
+        server = self._authority.server("vault")
+        for file, text in {"ca.crt": self._authority.cert, "vault.crt": server.cert, "vault.key": server.key}.items():
+            (folder / file).write_text(text)
+        endpoint = Endpoint(url=f"https://127.0.0.1:{port}", ca=folder / "ca.crt")
+        tls = {"tls_cert_file": "vault.crt", "tls_key_file": "vault.key"}
+        config = {
+            "storage": {"inmem": {}},  # a new process is a new Vault, as on local
+            "listener": {"tcp": {"address": f"0.0.0.0:{manifests.VAULT_PORT}", **tls}},
+            "api_addr": endpoint.url,
+            "disable_mlock": True,
+            "ui": False,
+            "log_level": "warn",
+        }
+        (folder / "vault.json").write_text(json.dumps(config))
+        audit = "audit.log"
+        return Vault(
+            endpoint=endpoint,
+            ca=self._authority.cert,
+            audit_log=folder / audit,
+            audit_path=f"{manifests.NODE_FOLDER}/vault/{audit}",
+        )
+
+    def stop(self) -> None:
+        """Take everything away: clusters, their network, the workbench."""
+        self._clients.close()
+        for furnisher in self._furnishers:
+            furnisher.stop()
+        if self._clusters:
+            self._clusters.stop()
+        while self._children:
+            self._children.pop().stop()
+        if self._undertaker:
+            with failures():
+                remove(self._docker, self._network)
+            self._docker.close()
+            self._undertaker.dismiss()
+            self._undertaker = None
+        self._ports.release()
+
+    def status(self) -> dict[str, Any]:
+        """`{"servers": {name: {"pid", "state", "rss_bytes"}}, …}` as on local; a node's memory is that of all that runs in it."""
+        with failures():
+            servers = {f"{name}/node": self._node_status(node) for name, node in self._nodes.items()}
+        servers |= {
+            f"{name}/kube-apiserver": _answering(plane.keeper.answers("/readyz"))
+            for name, plane in self._planes.items()
+        }
+        servers |= {f"{name}/opa": _answering(agent.keeper.answers("/health")) for name, agent in self._opas.items()}
+        servers["vault"] = _answering(is_running(self._vault.endpoint))
+        servers |= {child.name: server_status(child) for child in self._children}
+        return {
+            "servers": servers,
+            "ready": all(server["state"] == "running" for server in servers.values()),
+            "rss_bytes": sum(server["rss_bytes"] for server in servers.values()),
+            "clouds": {name: plane.server for name, plane in self._planes.items()},
+            "vault": self._vault.endpoint.url,
+        }
+
+    def _node_status(self, node: Node) -> dict[str, Any]:
+        container = self._docker.containers.get(node.container)
+        about = container.attrs["State"]
+        memory = container.stats(stream=False, one_shot=True).get("memory_stats", {})
+        files = memory.get("stats", {})
+        cached = files.get("total_inactive_file", files.get("inactive_file", 0))
+        return {
+            "pid": about["Pid"],
+            "state": "running" if about["Running"] else f"exited ({about['ExitCode']})",
+            "rss_bytes": max(0, memory.get("usage", 0) - cached),
+        }
+
+    def _boot(self, progress: Progress) -> None:
+        """Clusters side by side; on each, OPA and Vault start as soon as their images are there."""
+        archives = {name: images.archive(tool) for name, tool in self._tools.items()}
+        self._docker = connect()
+        self._undertaker = Undertaker(self._network)
+        with failures():
+            add_network(self._docker, self._network, {FOOTPRINT_LABEL: str(self.directory)})
+        nodes = list(self._nodes.values())
+        kind = self._binaries["kind"]
+        self._clusters = Clusters(kind, self._image, self._network, nodes, self.directory / "logs")
+        self._furnishers = [Furnisher(self._docker, node) for node in nodes]
+        with ThreadPoolExecutor(8) as pool:
+            work: list[Future[None]] = []
+            try:
+                for node, furnisher in zip(nodes, self._furnishers, strict=True):
+                    servers = LOADED if node.plane.name == self._home else LOADED[:1]
+                    pods = {name: self._pod(name) for name in servers}
+                    work.append(pool.submit(furnisher.furnish, [archives[name] for name in servers], pods))
+
+                def made(node: Node) -> None:
+                    progress(f"{node.plane.name}: the cluster is there")
+                    work.append(pool.submit(self._finish, node.plane.name, progress))
+
+                work.append(pool.submit(self._begin_vault, progress))
+                self._clusters.wait(made, lambda: _raise_failed(work))
+                wait_ready([self._spawn(self._bench.command)])
+                for future in work:
+                    future.result()
+            except BaseException:
+                for furnisher in self._furnishers:
+                    furnisher.stop()
+                self._clusters.stop()
+                raise
+
+    def _pod(self, name: str) -> manifests.Object:
+        image = images.reference(name, self._tools[name].version)
+        return manifests.vault(image, self._renewals) if name == "vault" else manifests.opa(image)
+
+    def _begin_vault(self, progress: Progress) -> None:
+        self._await(lambda: is_running(self._vault.endpoint), "Vault does not start")
+        self._set_up_vault()
+        progress("vault is ready")
+
+    def _finish(self, name: str, progress: Progress) -> None:
+        agent = self._opas[name]
+        self._await(lambda: agent.keeper.answers("/health"), f"OPA does not start on {name}")
+        self._set_up_cloud(name)
+        self._await_calm(name)
+        progress(f"{name} is ready")
+
+    def _await_calm(self, name: str) -> None:
+        """Wait until controllers have made all that they make of what is there: only then it is a baseline."""
+        plane = self._planes[name]
+        with plane.etcd.client(timeout=30.0) as client, plane.keeper.client(timeout=30.0) as keeper:
+            self._await(lambda: _pods_ready(Kube(keeper)), f"The pods of {name} do not get ready")
+            last = [etcd_state.dump(client, plane.volatile)]
+
+            def calm() -> bool:
+                before, now = last[0], etcd_state.dump(client, plane.volatile)
+                last[0] = now
+                return not before.changed(now)
+
+            self._await(calm, f"{name} does not come to rest", every=1.0)
+
+    def _await(self, what: Callable[[], bool], failing: str, every: float = POLL_SECONDS) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not what():
+            if self._clusters is None or time.monotonic() > deadline:
+                raise FootprintError(f"{failing}.", hint="The machine may be overloaded. Look with: mod209 doctor")
+            time.sleep(every)
+
+    def _new_vault(self) -> None:
+        """The kubelet ends a static pod whose file has changed, and starts the new one."""
+        self._renewals += 1
+        with self._vault.endpoint.client(timeout=5.0) as client:
+            place(self._docker, self._nodes[self._home], "vault", self._pod("vault"))
+            self._await(lambda: _is_new(client), "No new Vault starts")
+
+
+def _raise_failed(work: Iterable[Future[None]]) -> None:
+    for future in work:
+        if future.done():
+            future.result()
+
+
+def _answering(answers: bool) -> dict[str, Any]:
+    """A server inside of a node: its memory and process are the node's."""
+    return {"pid": 0, "state": "running" if answers else "does not answer", "rss_bytes": 0}
+
+
+def _is_new(client: httpx.Client) -> bool:
+    """Whether a Vault answers that nobody has initialised."""
+    try:
+        return client.get("/v1/sys/init").json().get("initialized") is False
+    except (httpx.HTTPError, ValueError):
+        return False
+
+
+def _pods_ready(kube: Kube) -> bool:
+    """Whether every pod of the cluster runs and is ready; some must be there."""
+    try:
+        pods = kube.client.get("/api/v1/pods").raise_for_status().json()["items"]
+    except httpx.HTTPError:
+        return False
+    conditions = [
+        {one["type"]: one["status"] for one in pod.get("status", {}).get("conditions", ())}.get("Ready") for pod in pods
+    ]
+    return bool(pods) and all(ready == "True" for ready in conditions)

@@ -1,0 +1,234 @@
+"""One cloud as a kind cluster: its certificates and files, the configuration that kind gets, and how it is reached."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from environments.baseline.objects import HERE as BASELINE
+from environments.baseline.people import JUDGE, OPERATOR
+from environments.cleanroom.endpoint import Endpoint
+from environments.cleanroom.opa import Opa
+from environments.cleanroom.plane import Plane
+from environments.kind import images, manifests
+from environments.kind.manifests import NODE_FOLDER
+from environments.pki import Authority, Pair, signing_key
+from environments.platform import JUDGES_GROUP, OPERATORS_GROUP
+
+APISERVER_PORT: Final = 6443
+ETCD_PORT: Final = 2379
+ANONYMOUS_PATHS: Final = (
+    "/livez",
+    "/readyz",
+    "/healthz",
+    "/.well-known/openid-configuration",
+    "/openid/v1/jwks",
+)
+# What a cluster changes by itself: its pods, what controllers and kubelet write of them and of the node, and tokens by which
+# nodes join. OPA and Vault are static pods, which nobody changes there.
+VOLATILE: Final = re.compile(
+    r"^(compact_rev_key$"
+    r"|/registry/(masterleases|peerserverleases|leases|events|minions|csinodes|certificatesigningrequests)/"
+    r"|/registry/(pods|deployments|replicasets|daemonsets|endpointslices|services/endpoints)/kube-system/"
+    r"|/registry/(secrets/kube-system/bootstrap-token-|configmaps/kube-public/cluster-info$))"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Loopback ports of one cloud on this machine; `vault` is 0 where it runs none."""
+
+    apiserver: int
+    etcd: int
+    opa: int
+    vault: int = 0
+
+    def published(self) -> dict[int, int]:
+        """Port on the node -> port on this machine, but the API server's, which kind publishes itself."""
+        wanted = {ETCD_PORT: self.etcd, manifests.OPA_PORT: self.opa, manifests.VAULT_PORT: self.vault}
+        return {inside: outside for inside, outside in wanted.items() if outside}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A cluster of one node: its name for kind, its folder on this machine, and how it is reached."""
+
+    cluster: str
+    folder: Path
+    plane: Plane
+    opa: Opa
+
+    @property
+    def container(self) -> str:
+        """Name of the container, and of the machine that it is to the others."""
+        return f"{self.cluster}-control-plane"
+
+    @property
+    def config(self) -> Path:
+        """The file for `kind create cluster`."""
+        return self.folder / "kind.yaml"
+
+
+def plan(name: str, cluster: str, folder: Path, ports: Ports, lab_config: dict[str, Any]) -> Node:
+    """Write certificates and configuration of cloud `name` into `folder`, on the base of the lab's `kind.yaml`."""
+    shared = folder / "node"
+    kube, etcd, agent = Authority(f"{name} kubernetes"), Authority(f"{name} etcd"), Authority(f"{name} opa")
+    operators = Authority(f"{name} operators")
+    outside, inside = _Files(folder), _Files(shared)
+    outside.pair("kube-ca", kube.pair)
+    outside.pair("etcd-ca", etcd.pair)
+    private, public = signing_key()  # of the kind that tokens are signed with on local
+    outside.text("sa.key", private)
+    outside.text("sa.pub", public)
+    server = f"https://127.0.0.1:{ports.apiserver}"
+    operator = operators.client(OPERATOR, OPERATORS_GROUP)
+    ca = folder / "kube-ca.crt"
+    plane = Plane(
+        name=name,
+        server=server,
+        issuer=f"https://{cluster}-control-plane:{APISERVER_PORT}",
+        ca=kube.cert,
+        operators_ca=operators.cert,
+        client_cas=inside.text("client-cas.crt", kube.cert + operators.cert),
+        operator=operator,
+        judge=kube.client(JUDGE, JUDGES_GROUP),
+        etcd=outside.endpoint("etcd-client", ports.etcd, folder / "etcd-ca.crt", etcd.client("kube-apiserver")),
+        keeper=outside.endpoint("keeper", ports.apiserver, ca, kube.client("mod209:keeper", "system:masters")),
+        as_operator=outside.endpoint("operator", ports.apiserver, ca, operator),
+        volatile=VOLATILE,
+    )
+    inside.json("authentication.json", _authentication())
+    inside.json("admission.json", _webhook_client(inside, agent.client("mod209:webhook")))
+    shutil.copy(BASELINE / "audit-policy.yaml", shared)
+    policies = _Files(shared / "opa")
+    policies.pair("server", agent.server("opa"))
+    policies.text("ca.crt", agent.cert)
+    for file in ("system.rego", "authz.rego"):
+        shutil.copy(BASELINE / file, policies.folder)
+    keeper = outside.endpoint(
+        "opa-keeper", ports.opa, outside.text("opa-ca.crt", agent.cert), agent.client("mod209:keeper")
+    )
+    opa = Opa(name=name, ca=agent.cert, webhook_url=f"https://127.0.0.1:{manifests.OPA_PORT}/", keeper=keeper)
+    node = Node(cluster=cluster, folder=folder, plane=plane, opa=opa)
+    node.config.write_text(yaml.safe_dump(cluster_config(lab_config, folder, ports, plane.issuer)))
+    return node
+
+
+def cluster_config(base: dict[str, Any], folder: Path, ports: Ports, issuer: str) -> dict[str, Any]:
+    """The lab's `kind.yaml`, with what this footprint adds to it."""
+    pki = "/etc/kubernetes/pki"
+    mounts = [
+        {"hostPath": str(folder / "node"), "containerPath": NODE_FOLDER},
+        {"hostPath": str(images.folder()), "containerPath": images.MOUNT, "readOnly": True},
+        *(
+            {"hostPath": str(folder / f"{ca}.{end}"), "containerPath": f"{pki}/{path}.{end}", "readOnly": True}
+            for ca, path in (("kube-ca", "ca"), ("etcd-ca", "etcd/ca"))
+            for end in ("crt", "key")
+        ),
+        *(
+            {"hostPath": str(folder / file), "containerPath": f"{pki}/{file}", "readOnly": True}
+            for file in ("sa.key", "sa.pub")
+        ),
+    ]
+    mapped = [
+        {"containerPort": inside, "hostPort": outside, "listenAddress": "127.0.0.1"}
+        for inside, outside in ports.published().items()
+    ]
+    [node] = base["nodes"]
+    patches = [*base.get("kubeadmConfigPatches", ()), yaml.safe_dump(_kubeadm(issuer))]
+    networking = base.get("networking", {}) | {"apiServerAddress": "127.0.0.1", "apiServerPort": ports.apiserver}
+    return {
+        **base,
+        "networking": networking,
+        "nodes": [{**node, "extraMounts": mounts, "extraPortMappings": mapped}],
+        "kubeadmConfigPatches": patches,
+    }
+
+
+def _kubeadm(issuer: str) -> dict[str, Any]:
+    flags = {
+        "client-ca-file": f"{NODE_FOLDER}/client-cas.crt",
+        "service-account-issuer": issuer,
+        "service-account-jwks-uri": f"{issuer}/openid/v1/jwks",
+        # As on local, where the reasons stand.
+        "service-account-max-token-expiration": "1h",
+        "service-account-extend-token-expiration": "false",
+        "authentication-config": f"{NODE_FOLDER}/authentication.json",
+        "admission-control-config-file": f"{NODE_FOLDER}/admission.json",
+        "audit-policy-file": f"{NODE_FOLDER}/audit-policy.yaml",
+        "audit-log-path": "/var/log/kubernetes/audit.log",
+        "profiling": "false",
+    }
+    volumes: list[dict[str, Any]] = [
+        {"name": "mod209", "hostPath": NODE_FOLDER, "mountPath": NODE_FOLDER, "readOnly": True},
+        {"name": "audit", "hostPath": "/var/log/kubernetes", "mountPath": "/var/log/kubernetes"},
+    ]
+    return {
+        "kind": "ClusterConfiguration",
+        "apiServer": {
+            "extraArgs": _args(flags),
+            "extraVolumes": [{"pathType": "DirectoryOrCreate", **volume} for volume in volumes],
+        },
+        # A footprint is rebuilt, never recovered.
+        "etcd": {"local": {"extraArgs": _args({"unsafe-no-fsync": "true"})}},
+    }
+
+
+def _args(flags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in flags.items()]
+
+
+def _authentication() -> dict[str, Any]:
+    """Anonymous requests reach health and the issuer's public keys, nothing else."""
+    anonymous = {"enabled": True, "conditions": [{"path": path} for path in ANONYMOUS_PATHS]}
+    return {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "anonymous": anonymous}
+
+
+def _webhook_client(files: _Files, webhook: Pair) -> dict[str, Any]:
+    """Makes kube-apiserver show a client certificate to OPA, and to no other webhook."""
+    files.pair("webhook-client", webhook)
+    pem = {
+        "client-certificate": f"{NODE_FOLDER}/webhook-client.crt",
+        "client-key": f"{NODE_FOLDER}/webhook-client.key",
+    }
+    user = {"name": f"127.0.0.1:{manifests.OPA_PORT}", "user": pem}
+    files.json("webhook-kubeconfig.json", {"apiVersion": "v1", "kind": "Config", "users": [user]})
+    plugin = {
+        "name": "ValidatingAdmissionWebhook",
+        "configuration": {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "WebhookAdmissionConfiguration",
+            "kubeConfigFile": f"{NODE_FOLDER}/webhook-kubeconfig.json",
+        },
+    }
+    return {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration", "plugins": [plugin]}
+
+
+class _Files:
+    """Writes into one folder; every file is for its owner's eyes only, as the process' umask says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def text(self, name: str, content: str) -> Path:
+        path = self.folder / name
+        path.write_text(content)
+        return path
+
+    def json(self, name: str, content: dict[str, Any]) -> Path:
+        return self.text(name, json.dumps(content))
+
+    def pair(self, name: str, pair: Pair) -> tuple[Path, Path]:
+        return self.text(f"{name}.crt", pair.cert), self.text(f"{name}.key", pair.key)
+
+    def endpoint(self, name: str, port: int, ca: Path, pair: Pair) -> Endpoint:
+        """A server on this machine, to which one goes with `pair`."""
+        cert, key = self.pair(name, pair)
+        return Endpoint(url=f"https://127.0.0.1:{port}", ca=ca, cert=cert, key=key)
