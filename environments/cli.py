@@ -11,7 +11,7 @@ from rich.table import Table
 
 from environments import console
 from environments.course import course_dir, own_params
-from environments.footprint import Part, attach, footprint_dir, is_running, start
+from environments.footprint import Part, attach, footprint_dir, forget, is_running, start
 from environments.handin.cli import submit_command
 from environments.jupyter.cli import lab_command
 from environments.lab.cli import apply_command, check_command
@@ -107,7 +107,8 @@ def reset(
 def down(lab: Lab) -> None:
     """Stop the footprint. Your notebooks and files stay as they are."""
     if not is_running(footprint_dir(lab)):
-        console.out.print(f"The footprint of {lab} is not running.")
+        left = forget(lab)
+        console.out.print(f"The footprint of {lab} is not running." + (" What it left is removed." if left else ""))
         return
     attach(lab).down()
     console.out.print(f"The footprint of {lab} is stopped.")

@@ -126,7 +126,7 @@ def attach(lab: str) -> Footprint:
     directory = footprint_dir(lab)
     if not is_running(directory):
         raise FootprintError(f"The footprint of {lab} is not running.", hint=f"Start it: mod209 up {lab}")
-    return Footprint(directory, (directory / PROVIDER_FILE).read_text())
+    return Footprint(directory, _provider_in(directory))
 
 
 def start(
@@ -179,7 +179,7 @@ def _plan(provider: str, lab: str, course: Path | None, progress: Progress) -> d
     if provider == "kind":
         from environments.kind.prepare import prepare  # noqa: PLC0415 - `local` does without all of it
 
-        plan |= prepare(lab, course or course_dir(), progress)
+        plan |= prepare(lab, course or course_dir(), progress, is_running)
     return plan
 
 
@@ -209,6 +209,30 @@ def temporary(
             yield footprint
         finally:
             footprint.down()
+
+
+def forget(lab: str) -> list[str]:
+    """Remove what a footprint of `lab` that does not run any more has left on a Docker daemon; returns names of networks.
+
+    Raises:
+        FootprintError: it was one of containers, and no daemon answers.
+    """
+    directory = footprint_dir(lab)
+    if is_running(directory) or _provider_in(directory) != "kind":
+        return []
+    from environments.kind.engine import engine  # noqa: PLC0415 - `local` does without all of it
+    from environments.kind.leftovers import sweep  # noqa: PLC0415
+
+    with engine() as client:
+        return [one.network for one in sweep(client, lambda path: path != directory)]
+
+
+def _provider_in(directory: Path) -> str:
+    """On what the footprint of a directory runs, or ran."""
+    try:
+        return (directory / PROVIDER_FILE).read_text()
+    except FileNotFoundError:
+        return "local"
 
 
 def _sweep(home: Path) -> None:

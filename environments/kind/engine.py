@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from environments.errors import FootprintError
 FOOTPRINT_LABEL: Final = "mod209.footprint"  # on a network: the directory of the footprint that it belongs to
 CLUSTER_LABEL: Final = "io.x-k8s.kind.cluster"  # kind's own, on every node
 REQUEST_SECONDS: Final = 120
+REMOVE_SECONDS: Final = 30.0
+CONFLICT: Final = 409
 HINT: Final = "Look what is missing with: mod209 doctor"
 
 
@@ -81,11 +84,20 @@ def add_network(client: Any, name: str, labels: Mapping[str, str]) -> None:
 
 def remove(client: Any, network: str) -> None:
     """Remove a footprint's nodes, with their volumes, and its network; what is gone already is well."""
-    from docker.errors import NotFound  # noqa: PLC0415
+    from docker.errors import APIError, NotFound  # noqa: PLC0415
 
-    for node in nodes(client, network):
-        with suppress(NotFound):
-            node.remove(force=True, v=True)
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while found := nodes(client, network):
+        for node in found:
+            try:
+                node.remove(force=True, v=True)
+            except NotFound:
+                continue
+            except APIError as error:
+                # Somebody else removes it too, or it is only being made: look again.
+                if error.status_code != CONFLICT or time.monotonic() > deadline:
+                    raise
+        time.sleep(0.05)
     with suppress(NotFound):
         client.networks.get(network).remove()
 

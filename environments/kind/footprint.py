@@ -21,6 +21,7 @@ from environments.errors import FootprintError
 from environments.kind import images, manifests
 from environments.kind.clusters import Clusters, Furnisher, place
 from environments.kind.engine import FOOTPRINT_LABEL, add_network, connect, failures, remove
+from environments.kind.logs import Follower
 from environments.kind.node import Node, Ports, plan
 from environments.kind.undertaker import Undertaker
 from environments.params import LearnerParams
@@ -56,6 +57,7 @@ class KindFootprint(ServedFootprint):
         self._undertaker: Undertaker | None = None
         self._clusters: Clusters | None = None
         self._furnishers: list[Furnisher] = []
+        self._followers: list[Follower] = []
         self._renewals = 0
         self._tools = resolve(LOADED)
         self._plan(lab_config)
@@ -103,6 +105,8 @@ class KindFootprint(ServedFootprint):
     def stop(self) -> None:
         """Take everything away: clusters, their network, the workbench."""
         self._clients.close()
+        for follower in self._followers:
+            follower.end()
         for furnisher in self._furnishers:
             furnisher.stop()
         if self._clusters:
@@ -117,6 +121,27 @@ class KindFootprint(ServedFootprint):
             self._undertaker = None
         self._ports.release()
 
+    def reset(self, only: str | None, params: LearnerParams | None) -> dict[str, Any]:
+        """As on every provider; then pods run again."""
+        report = super().reset(only, params)
+        self._schedule(wanted=True)
+        return report
+
+    def settle(self) -> dict[str, Any]:
+        """As on every provider. Pods that the judge asks for are stored, and never run: there are hundreds."""
+        self._schedule(wanted=False)
+        return super().settle()
+
+    def _schedule(self, *, wanted: bool) -> None:
+        """Let nodes take new pods, or none. A policy of the learner's may forbid that; then it only takes longer."""
+        for node in self._nodes.values():
+            with node.plane.keeper.client(timeout=30.0) as client:
+                client.patch(
+                    f"/api/v1/nodes/{node.container}",
+                    headers={"Content-Type": "application/merge-patch+json"},
+                    json={"spec": {"unschedulable": None if wanted else True}},
+                )
+
     def status(self) -> dict[str, Any]:
         """`{"servers": {name: {"pid", "state", "rss_bytes"}}, …}` as on local; a node's memory is that of all that runs in it."""
         with failures():
@@ -125,6 +150,7 @@ class KindFootprint(ServedFootprint):
             f"{name}/kube-apiserver": _answering(plane.keeper.answers("/readyz"))
             for name, plane in self._planes.items()
         }
+        servers |= {f"{name}/etcd": _answering(plane.etcd.answers("/readyz")) for name, plane in self._planes.items()}
         servers |= {f"{name}/opa": _answering(agent.keeper.answers("/health")) for name, agent in self._opas.items()}
         servers["vault"] = _answering(is_running(self._vault.endpoint))
         servers |= {child.name: server_status(child) for child in self._children}
@@ -163,7 +189,7 @@ class KindFootprint(ServedFootprint):
             work: list[Future[None]] = []
             try:
                 for node, furnisher in zip(nodes, self._furnishers, strict=True):
-                    servers = LOADED if node.plane.name == self._home else LOADED[:1]
+                    servers = self._servers(node.plane.name)
                     pods = {name: self._pod(name) for name in servers}
                     work.append(pool.submit(furnisher.furnish, [archives[name] for name in servers], pods))
 
@@ -182,6 +208,16 @@ class KindFootprint(ServedFootprint):
                 self._clusters.stop()
                 raise
 
+    def _servers(self, cloud: str) -> tuple[str, ...]:
+        """What of ours runs on the node of a cloud."""
+        return LOADED if cloud == self._home else LOADED[:1]
+
+    def _follow(self, cloud: str, server: str) -> None:
+        node, name = self._nodes[cloud], server if server == "vault" else f"{cloud}-{server}"
+        log = self.directory / "logs" / f"{name}.log"
+        self._followers.append(Follower(node.plane.keeper, f"{server}-{node.container}", log))
+        self._followers[-1].start()
+
     def _pod(self, name: str) -> manifests.Object:
         image = images.reference(name, self._tools[name].version)
         return manifests.vault(image, self._renewals) if name == "vault" else manifests.opa(image)
@@ -194,6 +230,8 @@ class KindFootprint(ServedFootprint):
     def _finish(self, name: str, progress: Progress) -> None:
         agent = self._opas[name]
         self._await(lambda: agent.keeper.answers("/health"), f"OPA does not start on {name}")
+        for server in self._servers(name):
+            self._follow(name, server)
         self._set_up_cloud(name)
         self._await_calm(name)
         progress(f"{name} is ready")

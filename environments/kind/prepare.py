@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from environments.kind.engine import engine
+from environments.kind.leftovers import sweep
 from environments.kind.nodeimage import ensure
 from environments.yamlfile import Strict, load_yaml
 
@@ -24,8 +25,8 @@ class KindConfig(Strict):
     containerdConfigPatches: list[str] = Field(default_factory=list)  # noqa: N815
 
 
-def prepare(lab: str, course: Path, progress: Callable[[str], None]) -> dict[str, Any]:
-    """What the supervisor's plan says of kind: `{"image", "lab_config"}`.
+def prepare(lab: str, course: Path, progress: Callable[[str], None], owned: Callable[[Path], bool]) -> dict[str, Any]:
+    """What the supervisor's plan says of kind: `{"image", "lab_config"}`. What footprints that nobody has `owned` left goes.
 
     Raises:
         BadInputError: the lab's `kind.yaml` is not as it must be.
@@ -34,5 +35,7 @@ def prepare(lab: str, course: Path, progress: Callable[[str], None]) -> dict[str
     """
     config = load_yaml(course / "labs" / lab / "kind.yaml", KindConfig)
     with engine() as client:
+        for one in sweep(client, owned):
+            progress(f"removed {one.network}, which a killed footprint had left")
         image = ensure(client, progress)
     return {"image": image, "lab_config": config.model_dump()}

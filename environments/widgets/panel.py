@@ -82,7 +82,8 @@ class Panel(Shown):
             self.job.heed()
             self._say(f"Starting: {event}")
 
-        start(self._lab.slug, directory=self._directory, params=self._lab.access.params, progress=tell)
+        access = self._lab.access
+        start(self._lab.slug, provider=access.provider, directory=self._directory, params=access.params, progress=tell)
         self._lab.reopen()
         return f"Started, and empty: run your notebooks from the top. {ELSEWHERE}"
 

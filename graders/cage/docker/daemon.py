@@ -13,8 +13,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-import docker  # type: ignore[import-untyped]
-from docker.errors import APIError, DockerException, NotFound  # type: ignore[import-untyped]
+import docker
+from docker.errors import APIError, DockerException, NotFound
 
 from environments.errors import CageError
 from graders.cage import slots
