@@ -11,6 +11,7 @@ from environments.footprint import Footprint, temporary
 
 # Substrings of the reasons for which CI may skip a test. Everything else that is skipped there fails the run.
 EXPECTED_SKIPS: tuple[str, ...] = ()
+PROVIDERS = ("local", pytest.param("kind", marks=[pytest.mark.slow, pytest.mark.clusters]))
 _unexpected: list[str] = []
 
 
@@ -19,6 +20,27 @@ def shared_footprint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Footp
     """One footprint for the whole session; use `footprint`, which is clean."""
     with temporary("zero-trust") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def local_footprint(shared_footprint: Footprint) -> Footprint:
+    """The same, for tests that run on every provider."""
+    return shared_footprint
+
+
+@pytest.fixture(scope="session")
+def kind_footprint() -> Iterator[Footprint]:
+    """One footprint of containers for the whole session."""
+    with temporary("zero-trust", provider="kind") as running:
+        yield running
+
+
+@pytest.fixture(params=PROVIDERS)
+def any_footprint(request: pytest.FixtureRequest) -> Footprint:
+    """A footprint of each provider in turn, at its baseline."""
+    running: Footprint = request.getfixturevalue(f"{request.param}_footprint")
+    running.reset()
+    return running
 
 
 @pytest.fixture

@@ -17,12 +17,33 @@ from environments.kind import images
 from environments.kind.engine import failures
 from environments.kind.manifests import NODE_FOLDER, Object
 from environments.kind.node import Node
-from environments.supervisor.process import leashed, tail
+from environments.supervisor.process import leashed
 
 CREATE_SECONDS: Final = 300.0
 POLL_SECONDS: Final = 0.1
+AGAIN_SECONDS: Final = 0.5
 STATIC_PODS: Final = "/etc/kubernetes/manifests"
+SHOWN: Final = 8
+REASON: Final = re.compile(r"^ERROR|\berror:|\[ERROR|fatal|failed to", re.IGNORECASE)
 DISK_FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+SIGNS: Final = (
+    (DISK_FULL, "the disk of the Docker daemon is full.", "Free some space. What Docker holds: docker system df"),
+    (
+        re.compile(r"too many open files|inotify", re.IGNORECASE),
+        "the machine lets nobody watch more files.",
+        "Raise it, as root: sysctl -w fs.inotify.max_user_instances=1024",
+    ),
+    (
+        re.compile(r"port is already allocated|address already in use"),
+        "a port was taken by another program meanwhile.",
+        "Run it again.",
+    ),
+    (
+        re.compile(r"already exist for a cluster"),
+        "a cluster of that name is there already.",
+        "Remove it: kind get clusters, then kind delete cluster --name NAME",
+    ),
+)
 
 
 class Clusters:
@@ -83,10 +104,15 @@ class Clusters:
 
     def _failure(self, node: Node) -> FootprintError | StorageError:
         log = self._logs[node]
-        text = tail(log)
-        if DISK_FULL.search(text):
-            return StorageError("The disk of the Docker daemon is full.", hint="Free some space: docker system df")
-        return FootprintError(f"kind could not make {node.plane.name}:\n{text}", hint=f"The whole log is {log}.")
+        text = log.read_text(errors="replace")
+        for sign, sentence, hint in SIGNS:
+            if sign.search(text):
+                kind = StorageError if sign is DISK_FULL else FootprintError
+                return kind(f"kind could not make {node.plane.name}: {sentence}", hint=hint)
+        # Of Go's stacks nobody learns anything.
+        said = [line for line in text.splitlines() if REASON.search(line)][:SHOWN] or text.splitlines()[-SHOWN:]
+        reason = "\n".join(f"  | {line[:300]}" for line in said)
+        return FootprintError(f"kind could not make {node.plane.name}:\n{reason}", hint=f"The whole log is {log}.")
 
 
 class Furnisher:
@@ -107,17 +133,17 @@ class Furnisher:
         Raises:
             FootprintError: the node did not take them.
         """
-        self._wait(["ctr", "version"], CREATE_SECONDS)
         for archive in archives:
             argv = ["ctr", "--namespace", "k8s.io", "images", "import", "--all-platforms"]
-            self._run([*argv, f"{images.MOUNT}/{archive.name}"])
+            self._insist([*argv, f"{images.MOUNT}/{archive.name}"])
         for name, pod in pods.items():
             place(self._client, self._node, name, pod)
 
-    def _wait(self, argv: list[str], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+    def _insist(self, argv: list[str]) -> None:
+        """Run a command until it succeeds: the node has to come up first, and kind restarts its containerd once."""
+        deadline = time.monotonic() + CREATE_SECONDS
         while not self._answers(argv):
-            if self._stopped.wait(POLL_SECONDS * 5) or time.monotonic() > deadline:
+            if self._stopped.wait(AGAIN_SECONDS) or time.monotonic() > deadline:
                 raise FootprintError(f"The node of {self._node.plane.name} does not come up.", hint="Run it again.")
 
     def _answers(self, argv: list[str]) -> bool:
@@ -127,9 +153,6 @@ class Furnisher:
             return bool(self._client.containers.get(self._node.container).exec_run(argv).exit_code == 0)
         except (NotFound, APIError):  # kind has not made it yet, or it has not started
             return False
-
-    def _run(self, argv: list[str]) -> None:
-        on_node(self._client, self._node, argv)
 
 
 def place(client: Any, node: Node, name: str, pod: Object) -> None:

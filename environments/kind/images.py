@@ -18,6 +18,7 @@ from environments.paths import cache_dir
 from environments.toolchain import Tool
 from environments.toolchain.catalog import architecture
 
+BIN: Final = "/usr/local/bin"
 MOUNT: Final = "/mod209-images"  # where nodes find the archives
 
 
@@ -44,7 +45,7 @@ def archive(tool: Tool) -> Path:
         part = path.with_suffix(f".part-{os.getpid()}")
         try:
             folder().mkdir(parents=True, exist_ok=True)
-            _write(part, tool)
+            write(part, tool, reference(tool.name, tool.version))
             part.replace(path)
         except OSError as error:
             part.unlink(missing_ok=True)
@@ -55,20 +56,17 @@ def archive(tool: Tool) -> Path:
     return path
 
 
-def _write(path: Path, tool: Tool) -> None:
+def write(path: Path, tool: Tool, name: str) -> None:
+    """Write the archive of an image called `name` that holds a tool and nothing else."""
     layer = path.with_suffix(".layer")
     try:
         with tarfile.open(layer, "w") as tar:
-            entry = tarfile.TarInfo(tool.name)
+            entry = tarfile.TarInfo(f"{BIN}/{tool.name}".removeprefix("/"))
             entry.size, entry.mode = tool.path.stat().st_size, 0o755
             with tool.path.open("rb") as binary:
                 tar.addfile(entry, binary)
         config = json.dumps(_config(tool.name, _sha256(layer))).encode()
-        manifest = {
-            "Config": "config.json",
-            "RepoTags": [reference(tool.name, tool.version)],
-            "Layers": ["layer.tar"],
-        }
+        manifest = {"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}
         with tarfile.open(path, "w") as tar:
             _add(tar, "config.json", config)
             _add(tar, "manifest.json", json.dumps([manifest]).encode())
@@ -81,7 +79,8 @@ def _config(name: str, layer: str) -> dict[str, object]:
     return {
         "architecture": architecture(),
         "os": "linux",
-        "config": {"Entrypoint": [f"/{name}"]},
+        # Kubernetes' own manifests call programs without a path.
+        "config": {"Entrypoint": [f"{BIN}/{name}"], "Env": [f"PATH={BIN}"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer}"]},
     }
 

@@ -17,7 +17,7 @@ from environments.probes.observation import ALLOWED, REFUSED, Finding, Unreachab
 from environments.probes.pods import SHAPES, Object, good_template, laid_over, template_in, with_template, wrapped
 from environments.probes.wire import Wire, random_name
 
-CONFLICTS: Final = 5
+CONFLICTS: Final = 20  # on kind, controllers and the kubelet write too, most of all at the beginning
 DENIALS: Final = (("admission webhook", "denied the request"), ("ValidatingAdmissionPolicy", "denied request"))
 WEBHOOK_FAILS: Final = "failed calling webhook"
 # A slow policy looks the same as a busy machine: no ground to take points.

@@ -1,17 +1,13 @@
-"""The footprint `local`, on real servers: what stands on it, how it is locked, how it is reset, and how it ends."""
+"""A footprint on real servers, the same for all providers: what stands on it, how it is locked, and how it is reset."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import ssl
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +17,17 @@ import pytest
 
 from environments.access import Access
 from environments.errors import FootprintError
-from environments.footprint import Footprint, is_running, start, temporary
+from environments.footprint import Footprint
 from environments.params import derive
 
 pytestmark = pytest.mark.servers
 CLOUDS = ("aws", "azure", "gcp")
+
+
+@pytest.fixture
+def footprint(any_footprint: Footprint) -> Footprint:
+    """A footprint of each provider, at its baseline."""
+    return any_footprint
 
 
 @contextmanager
@@ -217,26 +219,43 @@ def test_nobody_reaches_a_cloud_without_a_certificate_but_for_health_and_issuer(
 
 
 def test_etcd_and_opa_refuse_clients_without_our_certificates(footprint: Footprint) -> None:
-    arguments = [psutil.Process(server["pid"]).cmdline() for server in footprint.status()["servers"].values()]
     urls = [
-        word.split("=", 1)[1]
-        for words in arguments
-        for word in words
+        word.split("=", 1)[1].replace("0.0.0.0", _address(process))
+        for process in processes(footprint)
+        for word in process.cmdline()
         if word.startswith(("--listen-client-urls=", "--addr="))
     ]
+    urls = [one for url in urls for one in url.split(",") if footprint.provider == "local" or "127.0.0.1" not in one]
     assert len(urls) == 2 * len(CLOUDS)
     for url in urls:
         with pytest.raises((httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError)):
             httpx.get(f"{url}/health", verify=False)
 
 
+def processes(footprint: Footprint) -> Iterator[psutil.Process]:
+    """Every process of a footprint; those in a node are children of its first."""
+    for server in footprint.status()["servers"].values():
+        if server["pid"]:
+            yield (first := psutil.Process(server["pid"]))
+            yield from first.children(recursive=True)
+
+
+def _address(process: psutil.Process) -> str:
+    """Where a process listens that listens everywhere: its node's address."""
+    namespace = Path(f"/proc/{process.pid}/net/fib_trie").read_text()
+    lines = [line.strip() for line in namespace.splitlines()]
+    local = [lines[at - 1].split()[-1] for at, line in enumerate(lines) if line.startswith("/32 host LOCAL")]
+    return next(one for one in local if not one.startswith(("127.", "10.")))
+
+
 def test_no_secret_stands_in_an_argument_list(footprint: Footprint) -> None:
     access = footprint.access("operator")
     assert access.workbench
     secrets = [access.vault.token, access.workbench.token, access.clouds["aws"].key.splitlines()[1]]
-    for server in footprint.status()["servers"].values():
-        words = " ".join(psutil.Process(server["pid"]).cmdline())
-        assert not any(secret in words for secret in secrets)
+    for process in processes(footprint):
+        with suppress(psutil.NoSuchProcess):
+            words = " ".join(process.cmdline())
+            assert not any(secret in words for secret in secrets)
 
 
 @pytest.mark.parametrize(
@@ -262,17 +281,33 @@ def test_everything_is_audited(footprint: Footprint) -> None:
         create_pod(client, name="seen-in-the-log")
     with vault(access) as client:
         client.get("kv/data/azure/seen-in-the-log")
-    kube_log = (footprint.directory / "azure" / "audit.log").read_text()
-    events = [json.loads(line) for line in kube_log.splitlines()]
+    events = [json.loads(line) for line in _kube_log(footprint, "azure").splitlines()]
     assert any(
         event["user"].get("username") == "mod209:operator" and "seen-in-the-log" in json.dumps(event)
         for event in events  # one whose credentials were refused has no name
     )
-    vault_log = (footprint.directory / "vault" / "audit.log").read_text()
+    home = "vault" if footprint.provider == "local" else "aws/node/vault"
+    vault_log = (footprint.directory / home / "audit.log").read_text()
     assert "kv/data/azure/seen-in-the-log" in vault_log
     assert access.vault.token not in vault_log
-    decisions = (footprint.directory / "logs" / "azure-opa.log").read_text()
-    assert "seen-in-the-log" in decisions
+    decisions = footprint.directory / "logs" / "azure-opa.log"
+    assert until(lambda: "seen-in-the-log" in decisions.read_text())
+
+
+def _kube_log(footprint: Footprint, cloud: str) -> str:
+    if footprint.provider == "local":
+        return (footprint.directory / cloud / "audit.log").read_text()
+    node = psutil.Process(footprint.status()["servers"][f"{cloud}/node"]["pid"])
+    return Path(f"/proc/{node.pid}/root/var/log/kubernetes/audit.log").read_text()
+
+
+def until(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def test_a_reset_proves_that_every_trace_of_a_learner_is_gone(footprint: Footprint) -> None:
@@ -383,90 +418,3 @@ def test_another_learners_facts_come_with_the_reset(footprint: Footprint) -> Non
             facts = client.get("/api/v1/namespaces/mod209-facts/configmaps/cloud-facts").json()["data"]
             assert facts["registry"] == params.clouds[cloud].registry
             assert params.clouds[cloud].registry in create_pod(client, dry=True).json()["message"]
-
-
-@pytest.mark.slow
-def test_kill_9_of_the_supervisor_leaves_nothing_and_up_works_again(tmp_path: Path) -> None:
-    directory = tmp_path / "zero-trust"
-    footprint = start("zero-trust", directory=directory)
-    servers = footprint.status()["servers"]
-    pids = [server["pid"] for server in servers.values()]
-    (supervisor,) = {psutil.Process(pid).ppid() for pid in pids}
-    with pytest.raises(FootprintError, match="running already"):
-        start("zero-trust", directory=directory)
-    os.kill(supervisor, signal.SIGKILL)
-    assert _until(lambda: not any(_alive(pid) for pid in pids))
-    assert not is_running(directory)
-    with pytest.raises(FootprintError, match="not running"):
-        footprint.status()
-    footprint.down()
-    start("zero-trust", directory=directory).down()
-    assert not is_running(directory)
-
-
-@pytest.mark.slow
-def test_a_server_that_dies_is_reported_and_the_owners_end_ends_a_bound_footprint(tmp_path: Path) -> None:
-    code = (
-        "import sys, time; from pathlib import Path; from environments.footprint import start\n"
-        "start('zero-trust', directory=Path(sys.argv[1]), bound=True); print('up', flush=True); time.sleep(600)"
-    )
-    directory = tmp_path / "zero-trust"
-    with subprocess.Popen([sys.executable, "-c", code, str(directory)], stdout=subprocess.PIPE, text=True) as owner:
-        assert owner.stdout
-        assert owner.stdout.readline() == "up\n"
-        footprint = Footprint(directory)
-        servers = footprint.status()["servers"]
-        os.kill(servers["gcp/opa"]["pid"], signal.SIGKILL)
-        assert _until(lambda: footprint.status()["servers"]["gcp/opa"]["state"] == "exited (-9)")
-        assert not footprint.status()["ready"]
-        owner.kill()
-    assert _until(lambda: not any(_alive(server["pid"]) for server in servers.values()))
-
-
-@pytest.mark.slow
-def test_what_a_killed_process_left_of_its_footprint_is_swept_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MOD209_STATE", str(tmp_path))
-    left, young = (tmp_path / "temporary" / name / "zero-trust" for name in ("left", "young"))
-    for folder in (left, young):
-        folder.mkdir(parents=True)
-        (folder / "lock").touch()
-        (folder / "keeper.key").write_text("a key")
-    os.utime(left / "lock", (0, 0))
-    with temporary("zero-trust") as running:
-        assert running.directory.is_relative_to(tmp_path / "temporary")
-        assert not left.exists()
-        assert young.exists()
-    assert not running.directory.exists()
-
-
-@pytest.mark.slow
-def test_ctrl_c_and_kill_9_while_starting_leave_nothing(tmp_path: Path) -> None:
-    for number in (signal.SIGINT, signal.SIGKILL):
-        env = {**os.environ, "MOD209_STATE": str(tmp_path)}
-        argv = [sys.executable, "-m", "assessment", "up", "zero-trust"]
-        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=env) as up:
-            assert up.stderr
-            assert any("etcd is ready" in line for line in up.stderr)
-            inside = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or ())]
-            assert inside
-            up.send_signal(number)
-        assert _until(lambda: not any(_alive(process.pid) for process in inside)), number
-        assert not is_running(tmp_path / "zero-trust")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _until(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

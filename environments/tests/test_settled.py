@@ -47,6 +47,12 @@ def bearing(access: Access, cloud: str, token: str) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture
+def footprint(any_footprint: Footprint) -> Footprint:
+    """A footprint of each provider, at its baseline."""
+    return any_footprint
+
+
 def life(token: str) -> int:
     """Seconds from a JWT's issue to its end."""
     part = token.split(".")[1]

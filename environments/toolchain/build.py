@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 from typing import Final
 
-from environments.errors import StorageError
+from environments.errors import StorageError, ToolError
 from environments.paths import cache_dir
 from environments.supervisor.process import tail
-from environments.toolchain.catalog import MODULES, BuildSpec
+from environments.toolchain.catalog import MODULES, BuildSpec, architecture, spec_of
 from environments.toolchain.child import run
 from environments.toolchain.golang import Go, find_go
 from environments.toolchain.store import flock, storage
@@ -19,6 +21,7 @@ from environments.toolchain.task import Task
 from environments.toolchain.tool import CancelledError, Stage, Tool, UnavailableError
 
 _BUILD_SECONDS: Final = 3600.0
+_DOWNLOAD_SECONDS: Final = 600.0
 _DISK_FULL: Final = ("no space left on device", "disk quota exceeded", "file too large")
 _HINT: Final = (
     "The source comes through Go's module proxy (GOPROXY): connect to it and try again, "
@@ -38,6 +41,35 @@ def build(task: Task) -> Tool:
         with storage(task.slot.folder), task.slot.partial() as binary:
             _compile(go, task, binary)
             return task.accept(binary, source="built", origin=f"go{go.version}, {task.spec.build.package}")
+
+
+def copy_source(name: str, module: str, inside: str, target: Path) -> None:
+    """Copy the folder `inside` of a Go module that the tool `name` is built from; its `go.sum` says which source is right.
+
+    Raises:
+        ToolError: there is no Go, or the module cannot be had.
+        StorageError: the disk is full.
+    """
+    task = Task(name=name, spec=spec_of(name), arch=architecture(), cancel=threading.Event(), tell=lambda _: None)
+    try:
+        with flock(_lock(), task.cancel, task.waiting), storage(target.parent):
+            go, workshop = find_go(task), _workshop()
+            _make_folders(workshop)
+            argv = [str(go.path), "mod", "download", "-json", module]
+            ended = subprocess.run(
+                argv,
+                env=_environment(go, task, workshop),
+                cwd=MODULES / task.spec.build.module,
+                capture_output=True,
+                text=True,
+                timeout=_DOWNLOAD_SECONDS,
+                check=True,
+            )
+            shutil.copytree(Path(json.loads(ended.stdout)["Dir"]) / inside, target, copy_function=shutil.copyfile)
+    except UnavailableError as error:
+        raise ToolError(f"The source of {name} cannot be had: {error.reason}", hint=error.hint) from None
+    except (subprocess.SubprocessError, KeyError, ValueError) as error:
+        raise ToolError(f"The source of {name} cannot be had: {type(error).__name__}.", hint=_HINT) from None
 
 
 def discard_workshop() -> None:
@@ -64,8 +96,7 @@ def _lock() -> Path:
 def _compile(go: Go, task: Task, binary: Path) -> None:
     workshop = _workshop()
     log = workshop / f"{task.name}.log"
-    for folder in ("gopath", "mod", "cache", "tmp"):
-        (workshop / folder).mkdir(parents=True, exist_ok=True)
+    _make_folders(workshop)
     status = run(
         [str(go.path), *_arguments(task.spec.build, task.spec.version), "-o", str(binary), task.spec.build.package],
         env=_environment(go, task, workshop),
@@ -76,6 +107,11 @@ def _compile(go: Go, task: Task, binary: Path) -> None:
     )
     if status != 0:
         raise _failure(task, status, log)
+
+
+def _make_folders(workshop: Path) -> None:
+    for folder in ("gopath", "mod", "cache", "tmp"):
+        (workshop / folder).mkdir(parents=True, exist_ok=True)
 
 
 def _arguments(spec: BuildSpec, version: str) -> list[str]:

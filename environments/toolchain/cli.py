@@ -14,7 +14,7 @@ from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElap
 from rich.progress import Progress as Bars
 from rich.table import Column, Table
 
-from environments.toolchain.catalog import catalog
+from environments.toolchain.catalog import Wanted, catalog, wanted_by
 from environments.toolchain.resolve import locate, resolve
 from environments.toolchain.tool import Event, Progress, Stage, Tool, words
 
@@ -22,18 +22,23 @@ from environments.toolchain.tool import Event, Progress, Stage, Tool, words
 def tools_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch or build the tools that are missing.")] = False,
+    wanted: Annotated[
+        Wanted,
+        typer.Option("--for", help="Also what provider kind needs (kind), and what its node image is made of (node)."),
+    ] = "all",
 ) -> None:
     """List the labs' tools: the version wanted, where each one is, and where it came from.
 
     A tool is taken from PATH (right version only), the cache, MOD209_TOOLS (a folder or a mirror's URL), the
     publisher's release, or a build from source. Without --fetch, nothing is downloaded.
     """
+    names = wanted_by(wanted)
     tools: Mapping[str, Tool | None]
     if fetch:
         with progress_bars() as progress:
-            tools = resolve(list(catalog()), progress=progress)
+            tools = resolve(names, progress=progress)
     else:
-        tools = {name: locate(name) for name in catalog()}
+        tools = {name: locate(name) for name in names}
     if as_json:
         typer.echo(json.dumps({"tools": [_row(name, tool) for name, tool in tools.items()]}))
     else:

@@ -26,7 +26,7 @@ def ask(path: Path, spec: ToolSpec) -> str | None:
         ended = _run([str(path), *spec.ask])
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(spec.answer, ended.stdout, re.MULTILINE)
+    found = re.search(spec.answer, ended.stdout or ended.stderr, re.MULTILINE)  # some tell it as an error
     return found.group(1) if found and ended.returncode == 0 else None
 
 

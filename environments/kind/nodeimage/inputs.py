@@ -1,0 +1,55 @@
+"""What our own node image is made of, and the name that says so."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from environments.toolchain.catalog import MODULES, catalog, spec_of
+
+FILES: Final = Path(__file__).with_name("files")
+REPOSITORY: Final = "mod209/kind-node"
+INPUTS_LABEL: Final = "mod209.inputs"
+# Programs of the node itself, and those that run on it in images of their own; the tags are those that kubeadm asks for.
+ON_NODE: Final = ("kubelet", "kubeadm", "kubectl")
+BASE: Final = ("containerd", "ctr", "containerd-shim-runc-v2", "crictl")
+PLUGINS: Final = ("host-local", "loopback", "ptp", "portmap")
+IMAGES: Final = {
+    "kube-apiserver": "registry.k8s.io/kube-apiserver:v{version}",
+    "kube-controller-manager": "registry.k8s.io/kube-controller-manager:v{version}",
+    "kube-scheduler": "registry.k8s.io/kube-scheduler:v{version}",
+    "etcd": "registry.k8s.io/etcd:3.7.0-0",
+    "coredns": "registry.k8s.io/coredns/coredns:v{version}",
+    "pause": "registry.k8s.io/pause:{version}",
+}
+# These two call iptables and ipset, so that they need more than themselves.
+WITH_USERLAND: Final = {
+    "kube-proxy": "registry.k8s.io/kube-proxy:v{version}",
+    "labnet": "docker.io/mod209/labnet:{version}",
+}
+PROGRAMS: Final = (*ON_NODE, *BASE, *PLUGINS, *IMAGES, *WITH_USERLAND)
+
+
+def kubernetes() -> str:
+    """The version of Kubernetes, such as `v1.37.2`."""
+    return f"v{spec_of('kubelet').version}"
+
+
+def reference() -> str:
+    """Name of our own image, with the beginning of its inputs' digest: another recipe is another image."""
+    return f"{REPOSITORY}:{kubernetes()}-{digest()[:12]}"
+
+
+@cache
+def digest() -> str:
+    """SHA-256 over versions, our sources and the recipe. Debian's packages are whatever the mirror has that day."""
+    state = hashlib.sha256()
+    for name in sorted({*PROGRAMS, "kind"}):
+        state.update(f"{name} {catalog()[name].model_dump_json()}\n".encode())
+    recipe = [*Path(__file__).parent.glob("*.py"), *FILES.iterdir()]
+    for path in sorted([*recipe, *MODULES.glob("node/**/*"), *MODULES.glob("*/go.sum")]):
+        if path.is_file():
+            state.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return state.hexdigest()

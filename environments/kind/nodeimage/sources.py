@@ -1,0 +1,90 @@
+"""Where a node image comes from: the daemon has it, the publisher's, an archive, or built here."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from environments.errors import BadInputError
+from environments.kind.engine import failures
+from environments.kind.nodeimage.build import build
+from environments.kind.nodeimage.inputs import kubernetes, reference
+from environments.paths import cache_dir
+from environments.toolchain.store import flock
+
+OVERRIDE_VARIABLE: Final = "MOD209_NODE_IMAGE"
+TOOLS_VARIABLE: Final = "MOD209_TOOLS"
+STOCK: Final = "kindest/node"
+PULL_SECONDS: Final = 5
+Progress = Callable[[str], None]
+
+
+def ensure(engine: Any, progress: Progress) -> str:
+    """A node image that the daemon has; returns its name. `engine` is a `docker.DockerClient`.
+
+    Order: `MOD209_NODE_IMAGE`; what is there already, ours or the publisher's; the publisher's, pulled; the archive
+    `kind-node-<version>.tar` in the folder `MOD209_TOOLS`; built here.
+
+    Raises:
+        BadInputError: the image that `MOD209_NODE_IMAGE` names is not there.
+        CourseError: it could not be built; the message says what failed.
+    """
+    if named := os.environ.get(OVERRIDE_VARIABLE):
+        if not has(engine, named):
+            raise BadInputError(
+                f"Docker has no image {named}.", hint=f"Pull or build it, or unset {OVERRIDE_VARIABLE}."
+            )
+        return named
+    stock = f"{STOCK}:{kubernetes()}"
+    if found := next((one for one in (reference(), stock) if has(engine, one)), None):
+        return found
+    waiting = partial(progress, "node image: somebody else makes it; waiting")
+    with flock(cache_dir() / "node-image.lock", threading.Event(), waiting):
+        if has(engine, reference()):
+            return reference()
+        return _pulled(engine, stock, progress) or _loaded(engine, progress) or build(engine, progress)
+
+
+def has(engine: Any, name: str) -> bool:
+    """Whether the daemon has an image."""
+    from docker.errors import ImageNotFound  # noqa: PLC0415 - an extra
+
+    with failures():
+        try:
+            engine.images.get(name)
+        except ImageNotFound:
+            return False
+    return True
+
+
+def _pulled(engine: Any, name: str, progress: Progress) -> str | None:
+    """The publisher's image, unless its registry is out of reach: that is found out in a moment, a pull takes minutes."""
+    from docker.errors import APIError  # noqa: PLC0415
+    from requests.exceptions import RequestException  # noqa: PLC0415
+
+    progress(f"node image: asking for {name}")
+    with suppress(APIError, RequestException):
+        engine.api._get(  # noqa: SLF001 - the SDK asks a registry without a limit of time
+            engine.api._url("/distribution/{0}/json", name),
+            timeout=PULL_SECONDS,  # noqa: SLF001
+        ).raise_for_status()
+        progress(f"node image: pulling {name}")
+        engine.images.pull(name)
+        return name
+    return None
+
+
+def _loaded(engine: Any, progress: Progress) -> str | None:
+    archive = Path(os.environ.get(TOOLS_VARIABLE) or os.devnull) / f"kind-node-{kubernetes()}.tar"
+    if not archive.is_file():
+        return None
+    progress(f"node image: loading {archive}")
+    with failures(), archive.open("rb") as stream:
+        [image, *_] = engine.images.load(stream)
+        image.tag(reference())
+    return reference()
