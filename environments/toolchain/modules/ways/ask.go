@@ -144,28 +144,66 @@ func spoken(protocol string) bool {
 	return err == nil
 }
 
-// round tries all ways that are shut so far, at the same time.
+// round tries all ways that are shut so far, as many at the same time as this process may have files open.
 func (t *trial) round(quiet time.Duration) error {
+	var group []*end
+	budget := mostFiles()
+	room := budget
+	for _, from := range t.ends {
+		wanted := t.streamsLeft(from)
+		if wanted > room && len(group) > 0 {
+			if err := t.dialFrom(group, quiet); err != nil {
+				return err
+			}
+			group, room = nil, budget
+		}
+		group, room = append(group, from), room-wanted
+	}
+	return t.dialFrom(group, quiet)
+}
+
+func (t *trial) dialFrom(group []*end, quiet time.Duration) error {
 	source := nextSource()
 	t.moved()
-	failures := make(chan error, len(t.ends))
-	var group sync.WaitGroup
-	for _, from := range t.ends {
+	failures := make(chan error, len(group))
+	var running sync.WaitGroup
+	for _, from := range group {
 		if from.space == nil {
 			continue
 		}
-		group.Add(1)
+		running.Add(1)
 		go func() {
-			defer group.Done()
+			defer running.Done()
 			one := &dialer{trial: t, from: from, quiet: quiet}
 			if err := inside(from.space, func() error { return one.dial(source) }); err != nil {
 				failures <- fmt.Errorf("from %q: %w", from.name, err)
 			}
 		}()
 	}
-	group.Wait()
+	running.Wait()
 	close(failures)
 	return <-failures
+}
+
+func (t *trial) streamsLeft(from *end) int {
+	left := 0
+	for _, letters := range t.letters[from.index] {
+		for index, letter := range letters {
+			if letter == shut && t.ports[index].Protocol != "UDP" {
+				left++
+			}
+		}
+	}
+	return left
+}
+
+// mostFiles is how many connections may wait at the same time; the rest is for listeners and what they accept.
+func mostFiles() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 512
+	}
+	return int(min(limit.Cur, 1<<16) * 2 / 3)
 }
 
 func (t *trial) moved() { t.progress.Store(time.Now().UnixNano()) }
