@@ -14,6 +14,7 @@ const (
 	nodeSide  = "ways0"
 	outerSide = "ways1"
 	gateway   = "169.254.209.1"
+	anchor    = "169.254.209.2" // always there: with its last address, an interface loses its routes
 )
 
 // outside is a network namespace that holds addresses which exist nowhere else. Nothing but this process' file keeps it,
@@ -67,19 +68,18 @@ func bringUp(name, address string) error {
 	if err != nil {
 		return err
 	}
-	if address != "" {
-		if err := netlink.AddrReplace(link, &netlink.Addr{IPNet: single(netip.MustParseAddr(address))}); err != nil {
-			return err
-		}
+	if err := netlink.AddrReplace(link, &netlink.Addr{IPNet: single(netip.MustParseAddr(address))}); err != nil {
+		return err
 	}
 	return netlink.LinkSetUp(link)
 }
 
 func connectOuter() error {
-	for _, name := range []string{"lo", outerSide} {
-		if err := bringUp(name, ""); err != nil {
-			return err
-		}
+	if err := bringUp("lo", "127.0.0.1"); err != nil {
+		return err
+	}
+	if err := bringUp(outerSide, anchor); err != nil {
+		return err
 	}
 	link, err := netlink.LinkByName(outerSide)
 	if err != nil {
