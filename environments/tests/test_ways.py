@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import base64
 import os
 import shutil
 import ssl
@@ -10,6 +10,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class Cluster:
         self._ports = Ports()
         self._etcd_port, self._ways_port = self._ports.reserve(), self._ports.reserve()
         self._program = program
+        self._clients = ExitStack()
 
     def start(self, image: str) -> None:
         """Make the cluster, then everything on it."""
@@ -89,27 +91,37 @@ class Cluster:
 
     def stop(self) -> None:
         """Take it away."""
+        self._clients.close()
         run(self._kind, "delete", "cluster", "--name", self.name, "--kubeconfig", str(self._folder / "kubeconfig"))
         self._ports.release()
 
     def _keeper(self) -> httpx.Client:
-        ports = json.loads(run("docker", "inspect", self.node))[0]["NetworkSettings"]["Ports"]
-        url = f"https://127.0.0.1:{ports['6443/tcp'][0]['HostPort']}"
-        return self._client(url, "pki/ca.crt", "pki/apiserver-kubelet-client")
-
-    def _etcd(self) -> httpx.Client:
-        return self._client(f"https://127.0.0.1:{self._etcd_port}", "pki/etcd/ca.crt", "pki/etcd/server")
-
-    def _client(self, url: str, ca: str, pair: str) -> httpx.Client:
-        context = ssl.create_default_context(cadata=run("docker", "exec", self.node, "cat", f"/etc/kubernetes/{ca}"))
-        pem = self._folder / "pair.pem"
-        pem.write_text(
-            "\n".join(
-                run("docker", "exec", self.node, "cat", f"/etc/kubernetes/{pair}.{end}") for end in ("crt", "key")
+        said = yaml.safe_load((self._folder / "kubeconfig").read_text())
+        cluster, user = said["clusters"][0]["cluster"], said["users"][0]["user"]
+        ca, *pair = (
+            base64.b64decode(text).decode()
+            for text in (
+                cluster["certificate-authority-data"],
+                user["client-certificate-data"],
+                user["client-key-data"],
             )
         )
+        return self._client(cluster["server"], ca, pair)
+
+    def _etcd(self) -> httpx.Client:
+        ca, *pair = (self._read(f"/etc/kubernetes/pki/etcd/{name}") for name in ("ca.crt", "server.crt", "server.key"))
+        return self._client(f"https://127.0.0.1:{self._etcd_port}", ca, pair)
+
+    def _read(self, path: str) -> str:
+        return run("docker", "exec", self.node, "cat", path)
+
+    def _client(self, url: str, ca: str, pair: list[str]) -> httpx.Client:
+        context = ssl.create_default_context(cadata=ca)
+        pem = self._folder / "pair.pem"
+        pem.write_text("\n".join(pair))
         context.load_cert_chain(pem)
-        return httpx.Client(base_url=url, verify=context, timeout=30, trust_env=False)
+        client = httpx.Client(base_url=url, verify=context, timeout=30, trust_env=False)
+        return self._clients.enter_context(client)
 
     def _start_ways(self) -> None:
         authority = Authority("test ways")
