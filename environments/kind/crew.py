@@ -64,8 +64,8 @@ def enlist(keeper: httpx.Client, etcd: httpx.Client, node: str) -> Crew:
     standing = _wait_running(keeper, places)
     cast = {place: _as_role(standing[place], role, node) for place, role in _cast(roles, places)}
     _write(etcd, cast)
+    sentinel = cast.pop((SYSTEM_NAMESPACE, f"{STEM}0"))
     ends = {pod["metadata"]["annotations"][ROLE]: _address(pod) for pod in cast.values()}
-    sentinel = cast[SYSTEM_NAMESPACE, f"{STEM}0"]
     return Crew(ends={**ends, f"{DNS_NAMESPACE}/{DNS}": _dns(keeper)}, sentinel=sentinel)
 
 
