@@ -29,6 +29,16 @@ class Identity(Strict):
     credential: str = ""
 
 
+class WaysAccess(Strict):
+    """A node's program that tries connections: its address, a client certificate (PEM), and pods' addresses by name."""
+
+    url: str
+    ca: str
+    cert: str
+    key: str
+    ends: dict[str, str] = Field(default_factory=dict)
+
+
 class CloudAccess(Strict):
     """One cloud's API server, the client certificate for it (PEM), and the issuer of its service-account tokens.
 
@@ -41,6 +51,7 @@ class CloudAccess(Strict):
     key: str
     issuer: str
     people: list[Identity] = Field(default_factory=list)
+    ways: WaysAccess | None = None
 
 
 class VaultAccess(Strict):
@@ -79,6 +90,7 @@ class Access(Strict):
     def ports(self) -> tuple[int, ...]:
         """The loopback TCP ports behind all endpoints, sorted."""
         urls = [cloud.server for cloud in self.clouds.values()] + [self.vault.address]
+        urls += [cloud.ways.url for cloud in self.clouds.values() if cloud.ways]
         if self.workbench:
             urls.append(self.workbench.address)
         return tuple(sorted({port for url in urls if (port := urlsplit(url).port)}))

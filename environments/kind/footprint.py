@@ -7,19 +7,22 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
+from environments.access import Access, Role, WaysAccess
 from environments.cleanroom import etcd_state
 from environments.cleanroom.bootstrap import Kube
 from environments.cleanroom.endpoint import Endpoint
 from environments.cleanroom.footprint import Progress, ServedFootprint, server_status
 from environments.cleanroom.vault import Vault, is_running
 from environments.errors import FootprintError
-from environments.kind import images, manifests
+from environments.kind import images, manifests, ways
 from environments.kind.clusters import Clusters, Furnisher, place
+from environments.kind.crew import enlist, wait_enforced
 from environments.kind.engine import FOOTPRINT_LABEL, add_network, connect, failures, remove
 from environments.kind.logs import Follower
 from environments.kind.node import Node, Ports, plan
@@ -27,13 +30,15 @@ from environments.kind.undertaker import Undertaker
 from environments.params import LearnerParams
 from environments.pki import Authority
 from environments.platform import platform
+from environments.probes.ways import is_open
 from environments.supervisor.process import wait_ready
 from environments.toolchain import resolve
 from environments.workbench import command as workbench
 
 READY_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.2
-LOADED: Final = ("opa", "vault")
+ON_EACH: Final = ("opa", "ways")
+LOADED: Final = (*ON_EACH, "vault")
 
 
 class KindFootprint(ServedFootprint):
@@ -67,7 +72,9 @@ class KindFootprint(ServedFootprint):
         self._authority = Authority("mod209 platform")
         self._nodes: dict[str, Node] = {}
         for name in platform().clouds:
-            ports = Ports(apiserver=port(), etcd=port(), opa=port(), vault=port() if name == self._home else 0)
+            ports = Ports(
+                apiserver=port(), etcd=port(), opa=port(), ways=port(), vault=port() if name == self._home else 0
+            )
             folder = self.directory / name
             self._nodes[name] = plan(name, f"{self._network}-{name}", folder, ports, lab_config)
             if name == self._home:
@@ -120,6 +127,19 @@ class KindFootprint(ServedFootprint):
             self._undertaker.dismiss()
             self._undertaker = None
         self._ports.release()
+
+    def access(self, role: Role) -> Access:
+        """As on every provider; judges also get a crew of pods, newly cast, between which connections are tried.
+
+        Operators' self-checks ask the model instead: it answers at once, and pods need some seconds and half a gigabyte.
+        """
+        access = super().access(role)
+        if role != "judge":
+            return access
+        with ThreadPoolExecutor(len(self._nodes)) as pool:
+            found = dict(zip(self._nodes, pool.map(_mustered, self._nodes.values()), strict=True))
+        clouds = {name: cloud.model_copy(update={"ways": found[name]}) for name, cloud in access.clouds.items()}
+        return access.model_copy(update={"clouds": clouds})
 
     def reset(self, only: str | None, params: LearnerParams | None) -> dict[str, Any]:
         """As on every provider; then pods run again."""
@@ -210,7 +230,7 @@ class KindFootprint(ServedFootprint):
 
     def _servers(self, cloud: str) -> tuple[str, ...]:
         """What of ours runs on the node of a cloud."""
-        return LOADED if cloud == self._home else LOADED[:1]
+        return LOADED if cloud == self._home else ON_EACH
 
     def _follow(self, cloud: str, server: str) -> None:
         node, name = self._nodes[cloud], server if server == "vault" else f"{cloud}-{server}"
@@ -220,7 +240,13 @@ class KindFootprint(ServedFootprint):
 
     def _pod(self, name: str) -> manifests.Object:
         image = images.reference(name, self._tools[name].version)
-        return manifests.vault(image, self._renewals) if name == "vault" else manifests.opa(image)
+        match name:
+            case "vault":
+                return manifests.vault(image, self._renewals)
+            case "ways":
+                return ways.pod(image)
+            case _:
+                return manifests.opa(image)
 
     def _begin_vault(self, progress: Progress) -> None:
         self._await(lambda: is_running(self._vault.endpoint), "Vault does not start")
@@ -263,6 +289,14 @@ class KindFootprint(ServedFootprint):
         with self._vault.endpoint.client(timeout=5.0) as client:
             place(self._docker, self._nodes[self._home], "vault", self._pod("vault"))
             self._await(lambda: _is_new(client), "No new Vault starts")
+
+
+def _mustered(node: Node) -> WaysAccess:
+    """How to try connections on a cloud, with its crew in place and all policies in force."""
+    with node.plane.keeper.client(timeout=30.0) as keeper, node.plane.etcd.client(timeout=30.0) as etcd:
+        crew = enlist(keeper, etcd, node.container)
+        wait_enforced(etcd, crew, partial(is_open, node.ways))
+    return node.ways.model_copy(update={"ends": dict(crew.ends)})
 
 
 def _raise_failed(work: Iterable[Future[None]]) -> None:

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 import yaml
 
+from environments.access import WaysAccess
 from environments.baseline.objects import HERE as BASELINE
 from environments.baseline.people import JUDGE, OPERATOR
 from environments.cleanroom.endpoint import Endpoint
 from environments.cleanroom.opa import Opa
 from environments.cleanroom.plane import Plane
-from environments.kind import images, manifests
+from environments.kind import images, manifests, ways
 from environments.kind.manifests import NODE_FOLDER
 from environments.pki import Authority, Pair, signing_key
 from environments.platform import JUDGES_GROUP, OPERATORS_GROUP
@@ -36,6 +37,7 @@ VOLATILE: Final = re.compile(
     r"^(compact_rev_key$"
     r"|/registry/(masterleases|peerserverleases|leases|events|minions|csinodes|certificatesigningrequests)/"
     r"|/registry/(pods|deployments|replicasets|daemonsets|endpointslices|services/endpoints)/kube-system/"
+    r"|/registry/pods/[^/]+/crew-\d+$"  # which is put right whenever it is needed, see crew.py
     r"|/registry/(secrets/kube-system/bootstrap-token-|configmaps/kube-public/cluster-info$))"
 )
 
@@ -47,11 +49,17 @@ class Ports:
     apiserver: int
     etcd: int
     opa: int
+    ways: int
     vault: int = 0
 
     def published(self) -> dict[int, int]:
         """Port on the node -> port on this machine, but the API server's, which kind publishes itself."""
-        wanted = {ETCD_PORT: self.etcd, manifests.OPA_PORT: self.opa, manifests.VAULT_PORT: self.vault}
+        wanted = {
+            ETCD_PORT: self.etcd,
+            manifests.OPA_PORT: self.opa,
+            ways.PORT: self.ways,
+            manifests.VAULT_PORT: self.vault,
+        }
         return {inside: outside for inside, outside in wanted.items() if outside}
 
 
@@ -63,6 +71,7 @@ class Node:
     folder: Path
     plane: Plane
     opa: Opa
+    ways: WaysAccess
 
     @property
     def container(self) -> str:
@@ -115,9 +124,20 @@ def plan(name: str, cluster: str, folder: Path, ports: Ports, lab_config: dict[s
         "opa-keeper", ports.opa, outside.text("opa-ca.crt", agent.cert), agent.client("mod209:keeper")
     )
     opa = Opa(name=name, ca=agent.cert, webhook_url=f"https://127.0.0.1:{manifests.OPA_PORT}/", keeper=keeper)
-    node = Node(cluster=cluster, folder=folder, plane=plane, opa=opa)
+    node = Node(
+        cluster=cluster, folder=folder, plane=plane, opa=opa, ways=_plan_ways(name, shared / "ways", ports.ways)
+    )
     node.config.write_text(yaml.safe_dump(cluster_config(lab_config, folder, ports, plane.issuer)))
     return node
+
+
+def _plan_ways(name: str, folder: Path, port: int) -> WaysAccess:
+    """Write what `ways` of a cloud needs into `folder`; returns how the judge asks it."""
+    authority, files = Authority(f"{name} ways"), _Files(folder)
+    files.pair("server", authority.server("ways"))
+    files.text("ca.crt", authority.cert)
+    judge = authority.client(JUDGE)
+    return WaysAccess(url=f"https://127.0.0.1:{port}", ca=authority.cert, cert=judge.cert, key=judge.key)
 
 
 def cluster_config(base: dict[str, Any], folder: Path, ports: Ports, issuer: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-from environments.access import Access, CloudAccess, Identity
+from environments.access import Access, CloudAccess, Identity, WaysAccess
 from environments.probes.observation import UnreachableError, brief
 from environments.scratch import scratch
 
@@ -76,7 +76,7 @@ class Clients:
 
     def __init__(self, access: Access) -> None:
         self._kube = {
-            name: Server(f"The API server of {name}", cloud.server, _kube_context(cloud))
+            name: Server(f"The API server of {name}", cloud.server, client_context(cloud))
             for name, cloud in access.clouds.items()
         }
         self._people = {name: cloud.people[0] for name, cloud in access.clouds.items() if cloud.people}
@@ -152,7 +152,8 @@ def json_of(answer: httpx.Response) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _kube_context(cloud: CloudAccess) -> ssl.SSLContext:
+def client_context(cloud: CloudAccess | WaysAccess) -> ssl.SSLContext:
+    """How to show who we are, and know whom we ask."""
     context = ssl.create_default_context(cadata=cloud.ca)
     # ssl reads a certificate's key from a file only; the folder is ours alone, and gone at once.
     with scratch("client") as folder:

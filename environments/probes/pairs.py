@@ -26,6 +26,14 @@ Group = Literal[
 STRAY_NAMESPACE: Final = "default"
 APP: Final = "app"
 METADATA_SERVICE: Final = "169.254.169.254"
+# What containers call their ports: all pods the same, so that a name tells no more than its number.
+NAMED_PORTS: Final = (
+    (53, "UDP", "dns"),
+    (53, "TCP", "dns-tcp"),
+    (8443, "TCP", "https"),
+    (5000, "TCP", "registry"),
+    (9090, "TCP", "metrics"),
+)
 UNDECLARED: Final = (
     (22, "TCP"),
     (443, "TCP"),
@@ -107,7 +115,7 @@ def _pods(seed: bytes, cloud: str) -> Iterator[Pod]:
         for name in (own.name, f"{own.name} (replica)"):
             yield Pod(name=name, namespace=own.namespace, labels={APP: own.account, **data}, stands_for=own.name)
         yield Pod(name=f"{own.namespace}/without labels", namespace=own.namespace)
-        yield Pod(name=f"{own.namespace}/app={word}", namespace=own.namespace, labels={APP: word, **data})
+        yield Pod(name=f"{own.namespace}/newcomer", namespace=own.namespace, labels={APP: word, **data})
         for other in everyone:
             if other != own:
                 labels = {APP: other.account, **data}

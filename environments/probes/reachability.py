@@ -1,7 +1,8 @@
 """Probes of traffic: what the NetworkPolicies that a cloud stores let through, all pairs and ports at once.
 
-On provider `local` no packet flows: the policies are read back through the API and interpreted by `reach`, our program
-around cyclonus. What it does not answer wholly and clearly is not asked at all, never allowed or refused.
+On provider `kind` each way is tried between real pods by `ways`, our program on the node. On provider `local` no packet
+flows: the policies are read back through the API and interpreted by `reach`, our program around cyclonus. What they do not
+answer wholly and clearly is not asked at all, never allowed or refused.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from environments.probes.cases import Case
 from environments.probes.clients import json_of, message_of
 from environments.probes.kinds.traffic import ReachProbe
 from environments.probes.observation import ALLOWED, REFUSED, BrokenError, Finding, UnreachableError, brief
-from environments.probes.pairs import Group, Network, Pod, network
+from environments.probes.pairs import NAMED_PORTS, Group, Network, Pod, network
+from environments.probes.ways import SHUT, UNTRIED, try_ways
 from environments.probes.wire import Wire
 
 SECONDS: Final = 20.0
@@ -30,6 +32,7 @@ REFUSERS: Final = {
     "e": "refused at the source (egress)",
     "i": "refused at the target (ingress)",
     "b": "refused at both",
+    SHUT: "does not get through",
 }
 SHOWN: Final = 3
 Verdicts = Mapping[str, Mapping[str, str]]  # from -> to -> one letter a port
@@ -55,7 +58,9 @@ def ask_reach(probe: ReachProbe, case: Case, wire: Wire) -> Finding:
     That some are refused counts only where what is needed is open, and that some are open only where any is refused.
     """
     plan, verdicts = wire.once(("reach", case.cloud), lambda: _ask(case.cloud, wire))
-    ways = list(_ways(probe, case, plan, verdicts))
+    ways = [way for way in _ways(probe, case, plan, verdicts) if way.letter != UNTRIED]
+    if not ways:
+        raise UnreachableError("No connection of this kind can be tried on this machine.")
     request = f"{case.workload.name} of {case.cloud}: {_words(probe.source)} → {_words(probe.target)}, {len(ways)} ways"
     if probe.expect == ALLOWED:
         if not _decided(case, plan, verdicts):
@@ -105,14 +110,14 @@ def _in_use(plan: Network, verdicts: Verdicts) -> bool:
     letters = [
         verdicts[names[flow.source]][names[flow.target]][plan.ports.index((flow.port, flow.protocol))] for flow in flows
     ]
-    return 2 * letters.count(OPEN) > len(flows)
+    return 2 * letters.count(OPEN) > len(letters) - letters.count(UNTRIED)
 
 
 def _decided(case: Case, plan: Network, verdicts: Verdicts) -> bool:
     """Whether anything is refused that comes from the workload or goes to it."""
     [own] = plan.group("self", case.workload)
     letters = [*verdicts[own].values(), *(row[own] for name, row in verdicts.items() if name != own)]
-    return any(set(cell) != {OPEN} for cell in letters)
+    return not {*"".join(letters)} <= {OPEN, UNTRIED}
 
 
 def _words(groups: list[Group]) -> str:
@@ -121,6 +126,9 @@ def _words(groups: list[Group]) -> str:
 
 def _ask(cloud: str, wire: Wire) -> tuple[Network, Verdicts]:
     plan = network(wire.seed, cloud)
+    if ways := wire.access.clouds[cloud].ways:
+        ends = {pod.name: ways.ends.get(pod.name, "") for pod in plan.pods}
+        return plan, try_ways(ways, ends, plan.outside, plan.ports)
     document = {
         "policies": [policy for name in platform().namespaces for policy in _policies(cloud, name, wire)],
         "pods": {pod.name: _described(index, pod, _labels(cloud, wire)) for index, pod in enumerate(plan.pods)},
@@ -159,7 +167,7 @@ def _is_whole(matrix: Any, names: list[str], ports: int) -> bool:
     rows = list(matrix.values())
     if not all(isinstance(row, dict) and row.keys() == matrix.keys() for row in rows):
         return False
-    letters = {OPEN, *REFUSERS}
+    letters = {OPEN, "e", "i", "b"}
     cells = [cell for row in rows for cell in row.values()]
     return all(isinstance(cell, str) and len(cell) == ports and set(cell) <= letters for cell in cells)
 
@@ -198,11 +206,5 @@ def _described(index: int, pod: Pod, labels: Mapping[str, dict[str, str]]) -> di
         "namespace_labels": labels[pod.namespace],
         "labels": dict(pod.labels),
         "ip": f"10.244.{index // 200 + 1}.{index % 200 + 10}",
-        "ports": {f"{port}/{protocol}": name for port, protocol, name in _named_ports()},
+        "ports": {f"{port}/{protocol}": name for port, protocol, name in NAMED_PORTS},
     }
-
-
-def _named_ports() -> Iterator[tuple[int, str, str]]:
-    """What containers call their ports: all pods the same, so that a name tells no more than its number."""
-    yield from ((53, "UDP", "dns"), (53, "TCP", "dns-tcp"), (8443, "TCP", "https"), (5000, "TCP", "registry"))
-    yield (9090, "TCP", "metrics")

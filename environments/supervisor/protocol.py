@@ -14,7 +14,7 @@ from environments.errors import CourseError, FootprintError
 
 CONTROL = "control.sock"
 MAX_LINE = 8 << 20
-REQUEST_SECONDS = 120.0
+REQUEST_SECONDS = 240.0  # a crew of pods may have to start first
 
 
 def listen(directory: Path) -> socket.socket:

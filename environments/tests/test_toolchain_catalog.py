@@ -13,7 +13,7 @@ from environments.toolchain.catalog import GO_WHEEL, MODULES, architecture, cata
 from environments.toolchain.golang import OLDEST_GO
 
 SERVERS = {"etcd", "kube-apiserver", "kubectl", "opa", "vault"}
-OURS = {"reach"}
+OURS = {"reach", "ways"}
 
 
 def test_the_catalog_has_the_servers_of_the_labs() -> None:

@@ -29,6 +29,7 @@ ANSWERS: Mapping[str, str] = {
     "opa": "Version: {}",
     "vault": "Vault v{} (deadbeef), built 2026-01-01T00:00:00Z",
     "reach": "reach v{}",
+    "ways": "ways v{}",
 }
 PUBLISHED = [name for name in ANSWERS if spec_of(name).release]
 Fault = Literal["missing", "truncated", "silent", "held"]

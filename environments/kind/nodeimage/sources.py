@@ -64,15 +64,17 @@ def has(engine: Any, name: str) -> bool:
 
 def _pulled(engine: Any, name: str, progress: Progress) -> str | None:
     """The publisher's image, unless its registry is out of reach: that is found out in a moment, a pull takes minutes."""
+    import docker  # noqa: PLC0415
     from docker.errors import APIError  # noqa: PLC0415
     from requests.exceptions import RequestException  # noqa: PLC0415
 
     progress(f"node image: asking for {name}")
     with suppress(APIError, RequestException):
-        engine.api._get(  # noqa: SLF001 - the SDK asks a registry without a limit of time
-            engine.api._url("/distribution/{0}/json", name),
-            timeout=PULL_SECONDS,  # noqa: SLF001
-        ).raise_for_status()
+        impatient = docker.from_env(timeout=PULL_SECONDS)
+        try:
+            impatient.images.get_registry_data(name)
+        finally:
+            impatient.close()
         progress(f"node image: pulling {name}")
         engine.images.pull(name)
         return name
