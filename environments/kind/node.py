@@ -63,7 +63,7 @@ class Ports:
         return {inside: outside for inside, outside in wanted.items() if outside}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Node:
     """A cluster of one node: its name for kind, its folder on this machine, and how it is reached."""
 
