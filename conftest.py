@@ -50,6 +50,11 @@ def footprint(shared_footprint: Footprint) -> Footprint:
     return shared_footprint
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on clusters come last, so that those do not slow down everything else."""
+    items.sort(key=lambda item: item.get_closest_marker("clusters") is not None)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)

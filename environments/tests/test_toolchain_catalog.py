@@ -9,19 +9,23 @@ import pytest
 
 from environments.errors import ToolError
 from environments.toolchain import locate, resolve
-from environments.toolchain.catalog import GO_WHEEL, MODULES, architecture, catalog, spec_of
+from environments.toolchain.catalog import GO_WHEEL, MODULES, architecture, catalog, spec_of, wanted_by
 from environments.toolchain.golang import OLDEST_GO
 
 SERVERS = {"etcd", "kube-apiserver", "kubectl", "opa", "vault"}
 OURS = {"reach", "ways"}
+OF_NODES = {"pause", "crictl", "labnet"}
+MADE_ELSEWHERE = sorted(catalog().keys() - OURS - OF_NODES)
 
 
 def test_the_catalog_has_the_servers_of_the_labs() -> None:
-    assert set(catalog()) == SERVERS | OURS
-    assert {name for name, spec in catalog().items() if spec.release is None} == OURS
+    assert set(wanted_by("all")) == SERVERS | {"reach"}
+    assert set(wanted_by("kind")) == SERVERS | OURS | {"kind"}
+    assert set(wanted_by("node")) == set(catalog())
+    assert {name for name in wanted_by("kind") if catalog()[name].release is None} == OURS
 
 
-@pytest.mark.parametrize("name", sorted(SERVERS))
+@pytest.mark.parametrize("name", MADE_ELSEWHERE)
 def test_the_module_builds_the_version_that_the_release_has(name: str) -> None:
     spec = spec_of(name)
     module = (MODULES / spec.build.module / "go.mod").read_text()
@@ -30,12 +34,12 @@ def test_the_module_builds_the_version_that_the_release_has(name: str) -> None:
     assert f"\t{spec.build.package}\n" in module or f"tool {spec.build.package}\n" in module
 
 
-@pytest.mark.parametrize("name", sorted(OURS))
+@pytest.mark.parametrize("name", sorted(OURS | OF_NODES))
 def test_our_own_tools_have_their_source_here_and_say_their_version(name: str) -> None:
     spec = spec_of(name)
     module = MODULES / spec.build.module
-    assert f"module {spec.build.package}\n" in (module / "go.mod").read_text()
-    assert (module / "main.go").is_file()
+    [root] = re.findall(r"^module (\S+)", (module / "go.mod").read_text(), re.MULTILINE)
+    assert (module / spec.build.package.removeprefix(root).lstrip("/") / "main.go").is_file()
     assert spec.build.stamp == "main.version"
 
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import shutil
-import ssl
-import subprocess
-import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,129 +12,49 @@ import httpx
 import pytest
 import yaml
 
-from environments.access import WaysAccess
-from environments.kind import crew, ways
-from environments.paths import cache_dir
+from environments.cleanroom.endpoint import Endpoint
+from environments.footprint import Footprint
+from environments.kind import crew
 from environments.pki import Authority
-from environments.platform import SYSTEM_NAMESPACE, platform
+from environments.platform import platform
 from environments.probes.observation import UnreachableError
 from environments.probes.pairs import network
 from environments.probes.reachability import interpret
 from environments.probes.ways import OPEN, UNTRIED, is_open, try_ways
-from environments.supervisor.ports import Ports
 from environments.tests.real_policies import Generator, Policy, policies_of, reference, variants
 from environments.toolchain import locate
 
 POLICIES = "/apis/networking.k8s.io/v1/networkpolicies"
 PLAN = network(b"test_ways", "aws")
-IMAGE = "mod209/kind-node:v1.37.2"
-SETS, SIZE = 10, 10
-SECONDS = 120.0
-pytestmark = [pytest.mark.slow, pytest.mark.servers]
-
-
-def run(*argv: str) -> str:
-    """A command's output."""
-    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=300).stdout.strip()
-
-
-def until(what: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + SECONDS
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+SETS, SIZE = 5, 20  # a hundred policies
+pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.clusters]
 
 
 class Cluster:
-    """A kind cluster of one node with a crew, and `ways` on the node."""
+    """One cloud of a footprint, with its crew, as the footprint itself goes to it."""
 
-    def __init__(self, folder: Path, kind: str, program: Path) -> None:
-        self.name = f"mod209-ways-{uuid.uuid4().hex[:6]}"
-        self.node = f"{self.name}-control-plane"
-        self._folder, self._kind = folder, kind
-        self._ports = Ports()
-        self._etcd_port, self._ways_port = self._ports.reserve(), self._ports.reserve()
-        self._program = program
+    def __init__(self, footprint: Footprint, cloud: str) -> None:
+        self._folder = footprint.directory / cloud
+        config = yaml.safe_load((self._folder / "kind.yaml").read_text())
+        mapped = {one["containerPort"]: one["hostPort"] for one in config["nodes"][0]["extraPortMappings"]}
         self._clients = ExitStack()
-
-    def start(self, image: str) -> None:
-        """Make the cluster, then everything on it."""
-        mapped = [
-            {"containerPort": inner, "hostPort": outer, "listenAddress": "127.0.0.1"}
-            for inner, outer in ((2379, self._etcd_port), (ways.PORT, self._ways_port))
-        ]
-        config = {
-            "kind": "Cluster",
-            "apiVersion": "kind.x-k8s.io/v1alpha4",
-            "nodes": [{"role": "control-plane", "extraPortMappings": mapped}],
-            "kubeadmConfigPatches": ["kind: KubeletConfiguration\nfailCgroupV1: false\n"],
-            "containerdConfigPatches": ['[plugins."io.containerd.grpc.v1.cri"]\n  restrict_oom_score_adj = true\n'],
-        }
-        file = self._folder / "kind.yaml"
-        file.write_text(yaml.safe_dump(config))
-        common = ("--name", self.name, "--kubeconfig", str(self._folder / "kubeconfig"))
-        run(self._kind, "create", "cluster", *common, "--config", str(file), "--image", image, "--wait", "2m")
-        self.keeper, self.etcd = self._keeper(), self._etcd()
-        self._start_ways()
-        for name in (*platform().namespaces, SYSTEM_NAMESPACE):
-            self.keeper.post("/api/v1/namespaces", json={"metadata": {"name": name}}).raise_for_status()
+        self.keeper = self._client(config["networking"]["apiServerPort"], "kube-ca.crt", "keeper")
+        self.etcd = self._client(mapped[2379], "etcd-ca.crt", "etcd-client")
+        [node] = self.keeper.get("/api/v1/nodes").json()["items"]
+        self.node = node["metadata"]["name"]
+        found = footprint.access("judge").clouds[cloud].ways
+        assert found is not None
+        self.ways = found
         self.crew = crew.enlist(self.keeper, self.etcd, self.node)
-        until(lambda: is_open(self.ways, self.crew.watched))
 
-    def stop(self) -> None:
-        """Take it away."""
+    def close(self) -> None:
+        """Close its clients."""
         self._clients.close()
-        run(self._kind, "delete", "cluster", "--name", self.name, "--kubeconfig", str(self._folder / "kubeconfig"))
-        self._ports.release()
 
-    def _keeper(self) -> httpx.Client:
-        said = yaml.safe_load((self._folder / "kubeconfig").read_text())
-        cluster, user = said["clusters"][0]["cluster"], said["users"][0]["user"]
-        ca, *pair = (
-            base64.b64decode(text).decode()
-            for text in (
-                cluster["certificate-authority-data"],
-                user["client-certificate-data"],
-                user["client-key-data"],
-            )
-        )
-        return self._client(cluster["server"], ca, pair)
-
-    def _etcd(self) -> httpx.Client:
-        ca, *pair = (self._read(f"/etc/kubernetes/pki/etcd/{name}") for name in ("ca.crt", "server.crt", "server.key"))
-        return self._client(f"https://127.0.0.1:{self._etcd_port}", ca, pair)
-
-    def _read(self, path: str) -> str:
-        return run("docker", "exec", self.node, "cat", path)
-
-    def _client(self, url: str, ca: str, pair: list[str]) -> httpx.Client:
-        context = ssl.create_default_context(cadata=ca)
-        pem = self._folder / "pair.pem"
-        pem.write_text("\n".join(pair))
-        context.load_cert_chain(pem)
-        client = httpx.Client(base_url=url, verify=context, timeout=30, trust_env=False)
-        return self._clients.enter_context(client)
-
-    def _start_ways(self) -> None:
-        authority = Authority("test ways")
-        server, client = authority.server("ways"), authority.client("judge")
-        run("docker", "exec", self.node, "mkdir", "-p", ways.FOLDER)
-        for name, text in {"server.crt": server.cert, "server.key": server.key, "ca.crt": authority.cert}.items():
-            (self._folder / name).write_text(text)
-            run("docker", "cp", str(self._folder / name), f"{self.node}:{ways.FOLDER}/{name}")
-        run("docker", "cp", str(self._program), f"{self.node}:{ways.FOLDER}/ways")
-        [container] = ways.pod()["spec"]["containers"]
-        run("docker", "exec", "--detach", self.node, f"{ways.FOLDER}/ways", *container["args"])
-        url = f"https://127.0.0.1:{self._ways_port}"
-        self.ways = WaysAccess(url=url, ca=authority.cert, cert=client.cert, key=client.key)
-        until(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            return try_ways(self.ways, {}, {}, []) == {}
-        except UnreachableError:
-            return False
+    def _client(self, port: int, ca: str, pair: str) -> httpx.Client:
+        files = (self._folder / f"{pair}.crt", self._folder / f"{pair}.key")
+        endpoint = Endpoint(url=f"https://127.0.0.1:{port}", ca=self._folder / ca, cert=files[0], key=files[1])
+        return self._clients.enter_context(endpoint.client(timeout=30))
 
     def apply(self, policies: list[Policy]) -> list[Policy]:
         """Store these policies and no others, wait until they are enforced, and give them as they are stored."""
@@ -179,17 +92,13 @@ def _described(pod: dict[str, Any], spaces: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """One cluster for all tests of this file."""
-    kind, program = shutil.which("kind", path=f"{cache_dir() / 'kind-node/bin'}:{os.environ['PATH']}"), locate("ways")
-    if kind is None or program is None or not shutil.which("docker") or not run("docker", "images", "-q", IMAGE):
-        pytest.skip("needs kind, a node image and `ways`")
-    one = Cluster(tmp_path_factory.mktemp("cluster"), kind, program.path)
-    try:
-        one.start(IMAGE)
-        yield one
-    finally:
-        one.stop()
+def cluster(kind_footprint: Footprint) -> Iterator[Cluster]:
+    """One cloud of the footprint, for all tests of this file."""
+    kind_footprint.reset()
+    one = Cluster(kind_footprint, "aws")
+    yield one
+    one.close()
+    kind_footprint.reset()
 
 
 def differences(cluster: Cluster, policies: list[Policy]) -> list[str]:

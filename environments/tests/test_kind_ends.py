@@ -1,0 +1,54 @@
+"""How clusters end: nothing is left on the Docker daemon, whatever ends their supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from environments.footprint import Footprint, is_running
+from environments.kind.engine import engine, leftovers, nodes
+from environments.tests.test_footprint import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.clusters]
+UP = (sys.executable, "-m", "assessment", "up", "zero-trust", "--provider", "kind")
+
+
+def left(directory: Path) -> list[str]:
+    """Names of containers and networks that a footprint has on the daemon."""
+    with engine() as client:
+        mine = [one.network for one in leftovers(client) if one.directory == str(directory)]
+        return mine + [node.name for network in mine for node in nodes(client, network)]
+
+
+def test_a_footprint_is_published_on_loopback_alone(kind_footprint: Footprint) -> None:
+    names = [name for name in left(kind_footprint.directory) if name.endswith("control-plane")]
+    assert len(names) == 3
+    with engine() as client:
+        ports = [client.containers.get(name).attrs["NetworkSettings"]["Ports"] for name in names]
+    addresses = {one["HostIp"] for cloud in ports for mapped in cloud.values() for one in mapped or ()}
+    assert addresses == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_end_in_the_middle_of_a_start_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    directory = tmp_path / "zero-trust"
+    env = {**os.environ, "MOD209_STATE": str(tmp_path)}
+    with subprocess.Popen(UP, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, env=env) as up:
+        assert until(lambda: any(name.endswith("control-plane") for name in left(directory)), 120)
+        (supervisor,) = [
+            one
+            for one in psutil.Process(up.pid).children()
+            if "environments.supervisor.server" in " ".join(one.cmdline())
+        ]
+        if number is signal.SIGKILL:
+            supervisor.kill()  # and the undertaker sees to the rest
+        else:
+            up.send_signal(number)
+    assert until(lambda: left(directory) == [], 60)
+    assert until(lambda: not is_running(directory))

@@ -1,0 +1,35 @@
+"""The same verdicts on clusters as on local: a right answer, and faults that only real traffic or a real API shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from environments.footprint import Footprint
+from graders import room, verify
+from graders.judge import Judge
+
+COURSE = Path(__file__).parents[2]
+# One for each capability; the whole matrix takes most of an hour: `mod209 verify zero-trust --provider kind --together`.
+VARIANTS = ["reference", "zt-4-two-items"]
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+@pytest.mark.clusters
+@pytest.mark.timeout(1800)
+def test_variants_fail_on_kind_what_they_fail_on_local(
+    kind_footprint: Footprint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One footprint is enough for this machine: that of the other tests."""
+    monkeypatch.setattr(room.Room, "ready", lambda self: _with(self, kind_footprint))
+    matrix = verify.verify(COURSE, "zero-trust", lambda _: None, provider="kind", only=VARIANTS)
+    assert {row.variant.name: (sorted(row.failed), row.result.verdict) for row in matrix.rows if not row.ok} == {}
+    assert [row.variant.name for row in matrix.rows] == VARIANTS
+
+
+def _with(place: room.Room, footprint: Footprint) -> Footprint:
+    if place._judge is None:
+        place._judge = Judge()
+    return footprint
