@@ -1,6 +1,6 @@
 # Everything is set up in .venv/. Servers are fetched or built on first use and kept in the user's cache.
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo check quick test bench lock clean
+.PHONY: help setup tools node demo check quick test bench lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,6 +21,9 @@ $(VENV)/.done: requirements.lock pyproject.toml
 tools: setup ## Fetch or build the servers (once; some 10 minutes where they must be built)
 	$(BIN)/mod209 tools --fetch
 
+node: tools ## Get or build the node image for tests on kind clusters (needs a Docker daemon)
+	$(BIN)/python -m environments.kind.nodeimage
+
 demo: setup ## Bring a footprint up, grade three real submissions, show the report
 	$(BIN)/mod209 demo --out demo
 
@@ -34,7 +37,7 @@ check: setup ## Format, lint, types, layers and fast tests
 quick: tools ## Tests without the slow ones
 	$(BIN)/pytest -m "not slow"
 
-test: tools ## All tests
+test: tools ## All tests; those on clusters are skipped where no Docker daemon answers
 	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/pytest
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from environments.errors import FootprintError
 from environments.footprint import Footprint, temporary
+from environments.kind.engine import engine
 
 # Substrings of the reasons for which CI may skip a test. Everything else that is skipped there fails the run.
 EXPECTED_SKIPS: tuple[str, ...] = ()
@@ -30,7 +32,12 @@ def local_footprint(shared_footprint: Footprint) -> Footprint:
 
 @pytest.fixture(scope="session")
 def kind_footprint() -> Iterator[Footprint]:
-    """One footprint of containers for the whole session."""
+    """One footprint of containers for all tests on clusters, which come last."""
+    try:
+        with engine():
+            pass
+    except FootprintError as error:
+        pytest.skip(f"{error.message} To start one: .ci/dockerd, then make node")
     with temporary("zero-trust", provider="kind") as running:
         yield running
 
