@@ -11,6 +11,7 @@ from rich.table import Table
 
 from environments import console
 from environments.course import course_dir, own_params
+from environments.doctor.cli import doctor_command
 from environments.footprint import Part, attach, footprint_dir, forget, is_running, start
 from environments.handin.cli import submit_command
 from environments.jupyter.cli import lab_command
@@ -119,6 +120,7 @@ app.command("check")(check_command)
 app.command("submit")(submit_command)
 app.command("lab")(lab_command)
 app.command("tools")(tools_command)
+app.command("doctor")(doctor_command)
 
 
 def main() -> int:
