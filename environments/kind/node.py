@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import dataclass
@@ -14,23 +13,16 @@ import yaml
 from environments.access import WaysAccess
 from environments.baseline.objects import HERE as BASELINE
 from environments.baseline.people import JUDGE, OPERATOR
-from environments.cleanroom.endpoint import Endpoint
+from environments.cleanroom.apiserver import Files, authentication, webhook_client
 from environments.cleanroom.opa import Opa
 from environments.cleanroom.plane import Plane
 from environments.kind import images, manifests, ways
 from environments.kind.manifests import NODE_FOLDER
-from environments.pki import Authority, Pair, signing_key
+from environments.pki import Authority, signing_key
 from environments.platform import JUDGES_GROUP, OPERATORS_GROUP
 
 APISERVER_PORT: Final = 6443
 ETCD_PORT: Final = 2379
-ANONYMOUS_PATHS: Final = (
-    "/livez",
-    "/readyz",
-    "/healthz",
-    "/.well-known/openid-configuration",
-    "/openid/v1/jwks",
-)
 # What a cluster changes by itself: its pods, what controllers and kubelet write of them and of the node, and tokens by which
 # nodes join. OPA and Vault are static pods, which nobody changes there.
 VOLATILE: Final = re.compile(
@@ -89,7 +81,7 @@ def plan(name: str, cluster: str, folder: Path, ports: Ports, lab_config: dict[s
     shared = folder / "node"
     kube, etcd, agent = Authority(f"{name} kubernetes"), Authority(f"{name} etcd"), Authority(f"{name} opa")
     operators = Authority(f"{name} operators")
-    outside, inside = _Files(folder), _Files(shared)
+    outside, inside = Files(folder), Files(shared)
     outside.pair("kube-ca", kube.pair)
     outside.pair("etcd-ca", etcd.pair)
     private, public = signing_key()  # of the kind that tokens are signed with on local
@@ -112,10 +104,12 @@ def plan(name: str, cluster: str, folder: Path, ports: Ports, lab_config: dict[s
         as_operator=outside.endpoint("operator", ports.apiserver, ca, operator),
         volatile=VOLATILE,
     )
-    inside.json("authentication.json", _authentication())
-    inside.json("admission.json", _webhook_client(inside, agent.client("mod209:webhook")))
+    inside.json("authentication.json", authentication())
+    inside.json(
+        "admission.json", webhook_client(inside, manifests.OPA_PORT, agent.client("mod209:webhook"), Path(NODE_FOLDER))
+    )
     shutil.copy(BASELINE / "audit-policy.yaml", shared)
-    policies = _Files(shared / "opa")
+    policies = Files(shared / "opa")
     policies.pair("server", agent.server("opa"))
     policies.text("ca.crt", agent.cert)
     for file in ("system.rego", "authz.rego"):
@@ -133,7 +127,7 @@ def plan(name: str, cluster: str, folder: Path, ports: Ports, lab_config: dict[s
 
 def _plan_ways(name: str, folder: Path, port: int) -> WaysAccess:
     """Write what `ways` of a cloud needs into `folder`; returns how the judge asks it."""
-    authority, files = Authority(f"{name} ways"), _Files(folder)
+    authority, files = Authority(f"{name} ways"), Files(folder)
     files.pair("server", authority.server("ways"))
     files.text("ca.crt", authority.cert)
     judge = authority.client(JUDGE)
@@ -202,53 +196,3 @@ def _kubeadm(issuer: str) -> dict[str, Any]:
 
 def _args(flags: dict[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in flags.items()]
-
-
-def _authentication() -> dict[str, Any]:
-    """Anonymous requests reach health and the issuer's public keys, nothing else."""
-    anonymous = {"enabled": True, "conditions": [{"path": path} for path in ANONYMOUS_PATHS]}
-    return {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "anonymous": anonymous}
-
-
-def _webhook_client(files: _Files, webhook: Pair) -> dict[str, Any]:
-    """Makes kube-apiserver show a client certificate to OPA, and to no other webhook."""
-    files.pair("webhook-client", webhook)
-    pem = {
-        "client-certificate": f"{NODE_FOLDER}/webhook-client.crt",
-        "client-key": f"{NODE_FOLDER}/webhook-client.key",
-    }
-    user = {"name": f"127.0.0.1:{manifests.OPA_PORT}", "user": pem}
-    files.json("webhook-kubeconfig.json", {"apiVersion": "v1", "kind": "Config", "users": [user]})
-    plugin = {
-        "name": "ValidatingAdmissionWebhook",
-        "configuration": {
-            "apiVersion": "apiserver.config.k8s.io/v1",
-            "kind": "WebhookAdmissionConfiguration",
-            "kubeConfigFile": f"{NODE_FOLDER}/webhook-kubeconfig.json",
-        },
-    }
-    return {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration", "plugins": [plugin]}
-
-
-class _Files:
-    """Writes into one folder; every file is for its owner's eyes only, as the process' umask says."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def text(self, name: str, content: str) -> Path:
-        path = self.folder / name
-        path.write_text(content)
-        return path
-
-    def json(self, name: str, content: dict[str, Any]) -> Path:
-        return self.text(name, json.dumps(content))
-
-    def pair(self, name: str, pair: Pair) -> tuple[Path, Path]:
-        return self.text(f"{name}.crt", pair.cert), self.text(f"{name}.key", pair.key)
-
-    def endpoint(self, name: str, port: int, ca: Path, pair: Pair) -> Endpoint:
-        """A server on this machine, to which one goes with `pair`."""
-        cert, key = self.pair(name, pair)
-        return Endpoint(url=f"https://127.0.0.1:{port}", ca=ca, cert=cert, key=key)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from environments.baseline.objects import HERE as BASELINE
 from environments.baseline.people import JUDGE, OPERATOR
+from environments.cleanroom.apiserver import Files, authentication, webhook_client
 from environments.cleanroom.endpoint import Endpoint
 from environments.cleanroom.etcd_state import VOLATILE
 from environments.cleanroom.plane import Plane
 from environments.pki import Authority, Pair, signing_key
 from environments.platform import JUDGES_GROUP, OPERATORS_GROUP
 from environments.supervisor.process import Command
-
-ANONYMOUS_PATHS = ("/livez", "/readyz", "/.well-known/openid-configuration", "/openid/v1/jwks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +43,7 @@ def plan(name: str, folder: Path, ports: Ports, binaries: dict[str, Path], webho
     kube, etcd = Authority(f"{name} kubernetes"), Authority(f"{name} etcd")
     operators = Authority(f"{name} operators")
     operator = operators.client(OPERATOR, OPERATORS_GROUP)
-    files = _Files(folder)
+    files = Files(folder)
     etcd_ca = files.text("etcd-ca.crt", etcd.cert)
     etcd_cert, etcd_key = files.pair("etcd", etcd.server("etcd"))
     client_cert, client_key = files.pair("etcd-client", etcd.client("kube-apiserver"))
@@ -99,7 +96,7 @@ def plan(name: str, folder: Path, ports: Ports, binaries: dict[str, Path], webho
 
 
 def _apiserver(
-    files: _Files, binaries: dict[str, Path], ports: Ports, kube: Authority, etcd: Endpoint, webhook: Pair
+    files: Files, binaries: dict[str, Path], ports: Ports, kube: Authority, etcd: Endpoint, webhook: Pair
 ) -> list[str]:
     cert, key = files.pair("apiserver", kube.server("kube-apiserver"))
     private, public = signing_key()
@@ -125,8 +122,10 @@ def _apiserver(
         "service-account-extend-token-expiration": "false",
         "authorization-mode": "RBAC",
         "allow-privileged": "true",  # as on most clusters: it is the learner's policy that must refuse
-        "authentication-config": files.json("authentication.json", _authentication()),
-        "admission-control-config-file": files.json("admission.json", _webhook_client(files, ports.opa, webhook)),
+        "authentication-config": files.json("authentication.json", authentication()),
+        "admission-control-config-file": files.json(
+            "admission.json", webhook_client(files, ports.opa, webhook, files.folder)
+        ),
         "audit-policy-file": BASELINE / "audit-policy.yaml",
         "audit-log-path": files.folder / "audit.log",
         "endpoint-reconciler-type": "none",  # no pods here, so nobody looks up the `kubernetes` service
@@ -134,44 +133,3 @@ def _apiserver(
         "v": 1,
     }
     return [str(binaries["kube-apiserver"]), *(f"--{flag}={value}" for flag, value in flags.items())]
-
-
-def _authentication() -> dict[str, Any]:
-    """Anonymous requests reach health and the issuer's public keys, nothing else."""
-    anonymous = {"enabled": True, "conditions": [{"path": path} for path in ANONYMOUS_PATHS]}
-    return {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "anonymous": anonymous}
-
-
-def _webhook_client(files: _Files, opa_port: int, webhook: Pair) -> dict[str, Any]:
-    """Makes kube-apiserver show a client certificate to OPA, and to no other webhook."""
-    cert, key = files.pair("webhook-client", webhook)
-    user = {"name": f"127.0.0.1:{opa_port}", "user": {"client-certificate": str(cert), "client-key": str(key)}}
-    config = files.json("webhook-kubeconfig.json", {"apiVersion": "v1", "kind": "Config", "users": [user]})
-    plugin = {
-        "name": "ValidatingAdmissionWebhook",
-        "configuration": {
-            "apiVersion": "apiserver.config.k8s.io/v1",
-            "kind": "WebhookAdmissionConfiguration",
-            "kubeConfigFile": str(config),
-        },
-    }
-    return {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration", "plugins": [plugin]}
-
-
-class _Files:
-    """Writes into one folder; every file is for its owner's eyes only, as the process' umask says."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def text(self, name: str, content: str) -> Path:
-        path = self.folder / name
-        path.write_text(content)
-        return path
-
-    def json(self, name: str, content: dict[str, Any]) -> Path:
-        return self.text(name, json.dumps(content))
-
-    def pair(self, name: str, pair: Pair) -> tuple[Path, Path]:
-        return self.text(f"{name}.crt", pair.cert), self.text(f"{name}.key", pair.key)
