@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -63,6 +65,7 @@ class KindFootprint(ServedFootprint):
         self._clusters: Clusters | None = None
         self._furnishers: list[Furnisher] = []
         self._followers: list[Follower] = []
+        self._given_up = threading.Event()
         self._renewals = 0
         self._tools = resolve(LOADED)
         self._plan(lab_config)
@@ -114,15 +117,15 @@ class KindFootprint(ServedFootprint):
         self._clients.close()
         for follower in self._followers:
             follower.end()
-        for furnisher in self._furnishers:
-            furnisher.stop()
-        if self._clusters:
-            self._clusters.stop()
+        self._give_up()
         while self._children:
             self._children.pop().stop()
         if self._undertaker:
-            with failures():
-                remove(self._docker, self._network)
+            try:
+                with failures():
+                    remove(self._docker, self._network)
+            except FootprintError as error:  # a daemon that has died; the next start sweeps
+                print(error.message, file=sys.stderr)
             self._docker.close()
             self._undertaker.dismiss()
             self._undertaker = None
@@ -161,6 +164,14 @@ class KindFootprint(ServedFootprint):
                     headers={"Content-Type": "application/merge-patch+json"},
                     json={"spec": {"unschedulable": None if wanted else True}},
                 )
+
+    def _give_up(self) -> None:
+        """End all that is under way in other threads and processes."""
+        self._given_up.set()
+        for furnisher in self._furnishers:
+            furnisher.stop()
+        if self._clusters:
+            self._clusters.stop()
 
     def status(self) -> dict[str, Any]:
         """`{"servers": {name: {"pid", "state", "rss_bytes"}}, …}` as on local; a node's memory is that of all that runs in it."""
@@ -223,9 +234,7 @@ class KindFootprint(ServedFootprint):
                 for future in work:
                     future.result()
             except BaseException:
-                for furnisher in self._furnishers:
-                    furnisher.stop()
-                self._clusters.stop()
+                self._give_up()  # or the pool would wait for all of them
                 raise
 
     def _servers(self, cloud: str) -> tuple[str, ...]:
@@ -279,9 +288,8 @@ class KindFootprint(ServedFootprint):
     def _await(self, what: Callable[[], bool], failing: str, every: float = POLL_SECONDS) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not what():
-            if self._clusters is None or time.monotonic() > deadline:
+            if self._given_up.wait(every) or time.monotonic() > deadline:
                 raise FootprintError(f"{failing}.", hint="The machine may be overloaded. Look with: mod209 doctor")
-            time.sleep(every)
 
     def _new_vault(self) -> None:
         """The kubelet ends a static pod whose file has changed, and starts the new one."""
