@@ -11,8 +11,9 @@ from graders import room, verify
 from graders.judge import Judge
 
 COURSE = Path(__file__).parents[2]
-# One for each capability; the whole matrix takes most of an hour: `mod209 verify zero-trust --provider kind --together`.
-VARIANTS = ["reference", "zt-4-two-items"]
+# The reference but for one fault of its network: all else must pass. The whole matrix takes most of an hour, by
+# `mod209 verify zero-trust --provider kind --together`.
+VARIANTS = ["zt-4-two-items"]
 
 
 @pytest.mark.slow
