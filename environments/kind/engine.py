@@ -51,7 +51,7 @@ def connect() -> Any:
         import docker  # noqa: PLC0415 - an extra, which provider `local` does without
     except ImportError:
         raise FootprintError(
-            "Provider kind needs the Python package docker.", hint="Install it: pip install 'mod209[kind]'"
+            "Provider kind needs the Python package docker.", hint="Install it: pip install docker"
         ) from None
     with failures("No Docker daemon answers"):
         client = docker.from_env(timeout=REQUEST_SECONDS)
