@@ -9,10 +9,13 @@ import pytest
 from environments.footprint import Footprint
 from graders import room, verify
 from graders.judge import Judge
+from graders.verdicts import SubmissionVerdict
 
 COURSE = Path(__file__).parents[2]
 # The reference but for one fault of its network: all else must pass. The whole matrix takes most of an hour, by
 # `mod209 verify zero-trust --provider kind --together`.
+# On a busy machine a webhook can be too slow now and then, and a check is not graded then: that is no verdict.
+ATTEMPTS = 2
 VARIANTS = ["zt-4-two-items"]
 
 
@@ -25,7 +28,10 @@ def test_variants_fail_on_kind_what_they_fail_on_local(
 ) -> None:
     """One footprint is enough for this machine: that of the other tests."""
     monkeypatch.setattr(room.Room, "ready", lambda self: _with(self, kind_footprint))
-    matrix = verify.verify(COURSE, "zero-trust", lambda _: None, provider="kind", only=VARIANTS)
+    for _ in range(ATTEMPTS):
+        matrix = verify.verify(COURSE, "zero-trust", lambda _: None, provider="kind", only=VARIANTS)
+        if all(row.result.verdict is SubmissionVerdict.GRADED for row in matrix.rows):
+            break
     assert {row.variant.name: (sorted(row.failed), row.result.verdict) for row in matrix.rows if not row.ok} == {}
     assert [row.variant.name for row in matrix.rows] == VARIANTS
 
