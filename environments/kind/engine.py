@@ -12,7 +12,7 @@ from environments.errors import FootprintError
 
 FOOTPRINT_LABEL: Final = "mod209.footprint"  # on a network: the directory of the footprint that it belongs to
 CLUSTER_LABEL: Final = "io.x-k8s.kind.cluster"  # kind's own, on every node
-REQUEST_SECONDS: Final = 120
+REQUEST_SECONDS: Final = 600  # committing a node image takes a busy machine minutes
 REMOVE_SECONDS: Final = 30.0
 CONFLICT: Final = 409
 HINT: Final = "Look what is missing with: mod209 doctor"
