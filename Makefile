@@ -22,6 +22,7 @@ tools: setup ## Fetch or build the servers (once; some 10 minutes where they mus
 	$(BIN)/mod209 tools --fetch
 
 node: tools ## Get or build the node image for tests on kind clusters (needs a Docker daemon)
+	$(BIN)/mod209 tools --fetch --for kind
 	$(BIN)/python -m environments.kind.nodeimage
 
 demo: setup ## Bring a footprint up, grade three real submissions, show the report

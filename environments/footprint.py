@@ -35,7 +35,7 @@ def silent(_: str) -> None:
 
 Part = Literal["admission", "vault", "rbac"]
 SERVERS = ("etcd", "kube-apiserver", "opa", "vault", "reach")
-PROGRAMS = {"local": SERVERS, "kind": ("kind", "opa", "vault", "reach")}
+PROGRAMS = {"local": SERVERS, "kind": ("kind", "opa", "vault", "reach", "ways")}
 PROVIDER_FILE = "provider"  # in a footprint's directory
 TEMPORARY = "temporary"
 ABANDONED_SECONDS = 60.0  # a younger one may be about to start

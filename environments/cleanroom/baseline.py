@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -260,9 +258,8 @@ def _wait_known(name: str, kube: Kube, newcomers: Newcomers) -> None:
 
 
 def _stored(item: objects.Object) -> bytes:
-    """An object as an API server reads it from etcd; JSON will do."""
-    born = {"uid": str(uuid.uuid4()), "creationTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    return json.dumps(item | {"metadata": item["metadata"] | born}).encode()
+    """A new object as it lies in etcd."""
+    return etcd_state.stored(item | {"metadata": item["metadata"] | etcd_state.born()})
 
 
 def _text(key: bytes) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +78,16 @@ def write(client: httpx.Client, values: Mapping[bytes, bytes | None]) -> dict[by
         done = client.post("/v3/kv/txn", json={"success": operations}).raise_for_status().json()
         revisions |= dict.fromkeys(keys, int(done["header"]["revision"]))
     return revisions
+
+
+def stored(item: Mapping[str, Any]) -> bytes:
+    """An object as an API server reads it from etcd; JSON will do."""
+    return json.dumps(item).encode()
+
+
+def born() -> dict[str, str]:
+    """What an API server adds to a new object's metadata."""
+    return {"uid": str(uuid.uuid4()), "creationTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
 def learner_domain() -> re.Pattern[str]:

@@ -61,9 +61,12 @@ class ServedFootprint(ABC):
     def _new_vault(self) -> None:
         """Put an empty Vault in the place of the one that runs, and wait until it answers; its audit log goes on."""
 
-    @abstractmethod
-    def status(self) -> dict[str, Any]:
-        """State of every server; see `Footprint.status`."""
+    def _states(self) -> dict[str, dict[str, Any]]:
+        """`{name: {"pid", "state", "rss_bytes"}}` of servers that are no child processes."""
+        return {}
+
+    def _take_away(self) -> None:  # noqa: B027 - `local` has none
+        """Remove what is no child process."""
 
     def start(self, progress: Progress) -> None:
         """Start all servers, bring them to the baseline and remember it.
@@ -85,7 +88,22 @@ class ServedFootprint(ABC):
         self._clients.close()
         while self._children:
             self._children.pop().stop()
+        self._take_away()
         self._ports.release()
+
+    def status(self) -> dict[str, Any]:
+        """`{"servers": {name: {"pid", "state", "rss_bytes"}}, "ready", "rss_bytes", "clouds", "vault"}`.
+
+        A server's state is `running`, or says in what other it is.
+        """
+        servers = self._states() | {child.name: server_status(child) for child in self._children}
+        return {
+            "servers": servers,
+            "ready": all(server["state"] == "running" for server in servers.values()),
+            "rss_bytes": sum(server["rss_bytes"] for server in servers.values()),
+            "clouds": {name: plane.server for name, plane in self._planes.items()},
+            "vault": self._vault.endpoint.url,
+        }
 
     def access(self, role: Role) -> Access:
         """Endpoints and new credentials for `role`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 import httpx
@@ -12,6 +14,8 @@ from environments.cleanroom.endpoint import Endpoint
 from environments.params import CloudParams
 
 LEARNER_PREFIX = "learner/"
+# Our two packages. Named without a folder, since OPA names modules by the path given, and its errors reach learners.
+POLICIES: Final = ("system.rego", "authz.rego")
 REGO = {"Content-Type": "text/plain"}
 
 
@@ -23,6 +27,25 @@ class Opa:
     ca: str
     webhook_url: str
     keeper: Endpoint
+
+
+def serve(address: str, cert: str | Path, key: str | Path, ca: str | Path) -> list[str]:
+    """Arguments of an OPA that is started where our packages are, and lets in those whom `ca` has certified."""
+    return [
+        "run",
+        "--server",
+        f"--addr={address}",
+        f"--tls-cert-file={cert}",
+        f"--tls-private-key-file={key}",
+        f"--tls-ca-cert-file={ca}",
+        "--authentication=tls",
+        "--authorization=basic",
+        "--skip-version-check",
+        "--log-level=error",
+        "--log-format=json",
+        "--set=decision_logs.console=true",
+        *POLICIES,
+    ]
 
 
 def put_facts(client: httpx.Client, name: str, cloud: CloudParams) -> None:

@@ -30,7 +30,7 @@ def examine(machine: Machine | None = None) -> list[Finding]:
     for look in EXAMINATIONS:
         try:
             found += look(machine or Machine())
-        except (CourseError, OSError, ValueError) as error:
+        except (CourseError, OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError) as error:
             seen = f"This could not be looked at: {type(error).__name__}: {error}"
             found.append(Finding(group="labs", name=look.__name__, state="warning", seen=seen))
     return found

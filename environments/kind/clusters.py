@@ -165,8 +165,8 @@ def place(client: Any, node: Node, name: str, pod: Object) -> None:
     on_node(client, node, ["mv", f"/run/{name}.json", f"{STATIC_PODS}/mod209-{name}.json"])
 
 
-def on_node(client: Any, node: Node, argv: list[str]) -> bytes:
-    """Run a command on a node; returns its output.
+def on_node(client: Any, node: Node, argv: list[str]) -> None:
+    """Run a command on a node.
 
     Raises:
         FootprintError: it failed.
@@ -176,5 +176,3 @@ def on_node(client: Any, node: Node, argv: list[str]) -> bytes:
     if done.exit_code != 0:
         text = done.output.decode(errors="replace").strip()[-300:]
         raise FootprintError(f"{argv[0]} failed on the node of {node.plane.name}: {text}", hint="Run it again.")
-    output: bytes = done.output
-    return output

@@ -7,10 +7,8 @@ since a learner's admission policies could refuse them.
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -83,7 +81,7 @@ def wait_enforced(etcd: httpx.Client, crew: Crew, is_open: Callable[[str], bool]
     marked = {**crew.sentinel, "metadata": {**crew.sentinel["metadata"], "labels": {TURN: word}}}
     _write(etcd, {(SYSTEM_NAMESPACE, f"{STEM}0"): marked})
     fence = f"/registry/networkpolicies/{SYSTEM_NAMESPACE}/{SENTINEL}".encode()
-    etcd_state.write(etcd, {fence: _stored(_fence(word))})
+    etcd_state.write(etcd, {fence: etcd_state.stored(_fence(word))})
     try:
         _await(lambda: not is_open(crew.watched), "NetworkPolicies are not enforced on")
     finally:
@@ -159,8 +157,7 @@ def _dns(keeper: httpx.Client) -> str:
 
 def _new(place: Place, node: str) -> Object:
     namespace, name = place
-    born = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    meta = {"name": name, "namespace": namespace, "uid": str(uuid.uuid4()), "creationTimestamp": born}
+    meta = {"name": name, "namespace": namespace, **etcd_state.born()}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -196,19 +193,14 @@ def _fence(word: str) -> Object:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": {"name": SENTINEL, "namespace": SYSTEM_NAMESPACE, "uid": str(uuid.uuid4())},
+        "metadata": {"name": SENTINEL, "namespace": SYSTEM_NAMESPACE, **etcd_state.born()},
         "spec": {"podSelector": {"matchLabels": {TURN: word}}, "policyTypes": ["Ingress"]},
     }
 
 
 def _write(etcd: httpx.Client, pods: Mapping[Place, Object | None]) -> None:
     keys = {f"/registry/pods/{namespace}/{name}".encode(): pod for (namespace, name), pod in pods.items()}
-    etcd_state.write(etcd, {key: _stored(pod) if pod else None for key, pod in keys.items()})
-
-
-def _stored(item: Object) -> bytes:
-    """An object as an API server reads it from etcd; JSON will do."""
-    return json.dumps(item).encode()
+    etcd_state.write(etcd, {key: etcd_state.stored(pod) if pod else None for key, pod in keys.items()})
 
 
 def _await(what: Callable[[], bool], failing: str, seconds: float = HEED_SECONDS) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 import threading
@@ -16,11 +15,9 @@ from typing import Any, Final
 import httpx
 
 from environments.access import Access, Role, WaysAccess
-from environments.cleanroom import etcd_state
+from environments.cleanroom import etcd_state, vault
 from environments.cleanroom.bootstrap import Kube
-from environments.cleanroom.endpoint import Endpoint
-from environments.cleanroom.footprint import Progress, ServedFootprint, server_status
-from environments.cleanroom.vault import Vault, is_running
+from environments.cleanroom.footprint import Progress, ServedFootprint
 from environments.errors import FootprintError
 from environments.kind import images, manifests, ways
 from environments.kind.clusters import Clusters, Furnisher, place
@@ -81,45 +78,24 @@ class KindFootprint(ServedFootprint):
             folder = self.directory / name
             self._nodes[name] = plan(name, f"{self._network}-{name}", folder, ports, lab_config)
             if name == self._home:
-                self._vault = self._plan_vault(folder / "node" / "vault", ports.vault)
+                self._vault = vault.plan(
+                    folder / "node" / "vault",
+                    ports.vault,
+                    self._authority,
+                    listen=f"0.0.0.0:{manifests.VAULT_PORT}",
+                    seen_as=Path(manifests.NODE_FOLDER) / "vault",
+                )
         self._planes = {name: node.plane for name, node in self._nodes.items()}
         self._opas = {name: node.opa for name, node in self._nodes.items()}
         keepers = {name: agent.keeper for name, agent in self._opas.items()}
-        bench, vault = self.directory / "workbench", self._vault.endpoint
-        self._bench = workbench.plan(bench, port(), self._binaries, keepers, vault, self._authority)
+        bench, vault_api = self.directory / "workbench", self._vault.endpoint
+        self._bench = workbench.plan(bench, port(), self._binaries, keepers, vault_api, self._authority)
 
-    def _plan_vault(self, folder: Path, port: int) -> Vault:
-        folder.mkdir(parents=True)
-        server = self._authority.server("vault")
-        for file, text in {"ca.crt": self._authority.cert, "vault.crt": server.cert, "vault.key": server.key}.items():
-            (folder / file).write_text(text)
-        endpoint = Endpoint(url=f"https://127.0.0.1:{port}", ca=folder / "ca.crt")
-        tls = {"tls_cert_file": "vault.crt", "tls_key_file": "vault.key"}
-        config = {
-            "storage": {"inmem": {}},  # a new process is a new Vault, as on local
-            "listener": {"tcp": {"address": f"0.0.0.0:{manifests.VAULT_PORT}", **tls}},
-            "api_addr": endpoint.url,
-            "disable_mlock": True,
-            "ui": False,
-            "log_level": "warn",
-        }
-        (folder / "vault.json").write_text(json.dumps(config))
-        audit = "audit.log"
-        return Vault(
-            endpoint=endpoint,
-            ca=self._authority.cert,
-            audit_log=folder / audit,
-            audit_path=f"{manifests.NODE_FOLDER}/vault/{audit}",
-        )
-
-    def stop(self) -> None:
-        """Take everything away: clusters, their network, the workbench."""
-        self._clients.close()
+    def _take_away(self) -> None:
+        """Clusters and their network."""
         for follower in self._followers:
             follower.end()
         self._give_up()
-        while self._children:
-            self._children.pop().stop()
         if self._undertaker:
             try:
                 with failures():
@@ -129,7 +105,6 @@ class KindFootprint(ServedFootprint):
             self._docker.close()
             self._undertaker.dismiss()
             self._undertaker = None
-        self._ports.release()
 
     def access(self, role: Role) -> Access:
         """As on every provider; judges also get a crew of pods, newly cast, between which connections are tried.
@@ -173,25 +148,16 @@ class KindFootprint(ServedFootprint):
         if self._clusters:
             self._clusters.stop()
 
-    def status(self) -> dict[str, Any]:
-        """`{"servers": {name: {"pid", "state", "rss_bytes"}}, …}` as on local; a node's memory is that of all that runs in it."""
+    def _states(self) -> dict[str, dict[str, Any]]:
+        """A node's memory is that of all that runs in it."""
         with failures():
             servers = {f"{name}/node": self._node_status(node) for name, node in self._nodes.items()}
-        servers |= {
-            f"{name}/kube-apiserver": _answering(plane.keeper.answers("/readyz"))
-            for name, plane in self._planes.items()
-        }
-        servers |= {f"{name}/etcd": _answering(plane.etcd.answers("/readyz")) for name, plane in self._planes.items()}
-        servers |= {f"{name}/opa": _answering(agent.keeper.answers("/health")) for name, agent in self._opas.items()}
-        servers["vault"] = _answering(is_running(self._vault.endpoint))
-        servers |= {child.name: server_status(child) for child in self._children}
-        return {
-            "servers": servers,
-            "ready": all(server["state"] == "running" for server in servers.values()),
-            "rss_bytes": sum(server["rss_bytes"] for server in servers.values()),
-            "clouds": {name: plane.server for name, plane in self._planes.items()},
-            "vault": self._vault.endpoint.url,
-        }
+        for name, plane in self._planes.items():
+            servers[f"{name}/kube-apiserver"] = _answering(plane.keeper.answers("/readyz"))
+            servers[f"{name}/etcd"] = _answering(plane.etcd.answers("/readyz"))
+            servers[f"{name}/opa"] = _answering(self._opas[name].keeper.answers("/health"))
+        servers["vault"] = _answering(vault.is_running(self._vault.endpoint))
+        return servers
 
     def _node_status(self, node: Node) -> dict[str, Any]:
         container = self._docker.containers.get(node.container)
@@ -258,7 +224,7 @@ class KindFootprint(ServedFootprint):
                 return manifests.opa(image)
 
     def _begin_vault(self, progress: Progress) -> None:
-        self._await(lambda: is_running(self._vault.endpoint), "Vault does not start")
+        self._await(lambda: vault.is_running(self._vault.endpoint), "Vault does not start")
         self._set_up_vault()
         progress("vault is ready")
 

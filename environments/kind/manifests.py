@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from environments.cleanroom.opa import serve
+
 NODE_FOLDER: Final = "/mod209"  # where a node finds the footprint's files
 OPA_PORT: Final = 8181
 VAULT_PORT: Final = 8200
@@ -18,23 +20,8 @@ Object = dict[str, Any]
 
 def opa(image: str) -> Object:
     """The pod of OPA, which reads its policies and certificates from `opa/` of the node's folder."""
-    args = [
-        "run",
-        "--server",
-        f"--addr=https://0.0.0.0:{OPA_PORT}",  # the node's address; on the machine it is published on loopback alone
-        "--tls-cert-file=server.crt",
-        "--tls-private-key-file=server.key",
-        "--tls-ca-cert-file=ca.crt",
-        "--authentication=tls",
-        "--authorization=basic",
-        "--skip-version-check",
-        "--log-level=error",
-        "--log-format=json",
-        "--set=decision_logs.console=true",
-        # Relative, since OPA names modules by the path given, and its errors reach learners.
-        "system.rego",
-        "authz.rego",
-    ]
+    # The node's address; on the machine it is published on loopback alone.
+    args = serve(f"https://0.0.0.0:{OPA_PORT}", "server.crt", "server.key", "ca.crt")
     # One line of Rego can ask for terabytes, and OPA has no limit of its own.
     return _pod("opa", image, args, limits={"memory": "2Gi"})
 

@@ -14,7 +14,7 @@ from environments.access import WaysAccess
 from environments.baseline.objects import HERE as BASELINE
 from environments.baseline.people import JUDGE, OPERATOR
 from environments.cleanroom.apiserver import Files, authentication, webhook_client
-from environments.cleanroom.opa import Opa
+from environments.cleanroom.opa import POLICIES, Opa
 from environments.cleanroom.plane import Plane
 from environments.kind import images, manifests, ways
 from environments.kind.manifests import NODE_FOLDER
@@ -112,7 +112,7 @@ def plan(name: str, cluster: str, folder: Path, ports: Ports, lab_config: dict[s
     policies = Files(shared / "opa")
     policies.pair("server", agent.server("opa"))
     policies.text("ca.crt", agent.cert)
-    for file in ("system.rego", "authz.rego"):
+    for file in POLICIES:
         shutil.copy(BASELINE / file, policies.folder)
     keeper = outside.endpoint(
         "opa-keeper", ports.opa, outside.text("opa-ca.crt", agent.cert), agent.client("mod209:keeper")

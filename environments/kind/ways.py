@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 PORT: Final = 8282
-IMAGE: Final = "mod209/ways:1.0.0"
 FOLDER: Final = "/mod209/ways"  # on the node: server.crt, server.key, and ca.crt of those who may ask
 NAMESPACES: Final = "/var/run/netns"
 # To enter pods' network namespaces and make one, to change the node's routes, and to listen on ports below 1024.
 CAPABILITIES: Final = ("SYS_ADMIN", "NET_ADMIN", "NET_BIND_SERVICE")
 
 
-def pod(image: str = IMAGE) -> dict[str, Any]:
+def pod(image: str) -> dict[str, Any]:
     """The manifest; it belongs into `/etc/kubernetes/manifests` of the node."""
     args = [
         f"--listen=0.0.0.0:{PORT}",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from environments.cleanroom.footprint import Progress, ServedFootprint, server_status
+from environments.cleanroom.footprint import Progress, ServedFootprint
 from environments.local import control_plane, opa, vault
 from environments.params import LearnerParams
 from environments.pki import Authority
@@ -38,20 +37,6 @@ class LocalFootprint(ServedFootprint):
         endpoints = {name: agent.keeper for name, agent in self._opas.items()}
         folder, vault_api = self.directory / "workbench", self._vault.endpoint
         self._bench = workbench.plan(folder, port(), binaries, endpoints, vault_api, self._authority)
-
-    def status(self) -> dict[str, Any]:
-        """`{"servers": {name: {"pid", "state", "rss_bytes"}}, "ready", "rss_bytes"}`, state `running` or `exited (n)`."""
-        servers = {child.name: server_status(child) for child in self._children}
-        ready = all(server["state"] == "running" for server in servers.values())
-        clouds = {name: plane.server for name, plane in self._planes.items()}
-        rss = sum(server["rss_bytes"] for server in servers.values())
-        return {
-            "servers": servers,
-            "ready": ready,
-            "rss_bytes": rss,
-            "clouds": clouds,
-            "vault": self._vault.endpoint.url,
-        }
 
     def _boot(self, progress: Progress) -> None:
         """Each server starts as soon as what it needs is healthy; set-up runs beside the waiting."""

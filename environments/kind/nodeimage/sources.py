@@ -19,7 +19,8 @@ from environments.toolchain.store import flock
 
 OVERRIDE_VARIABLE: Final = "MOD209_NODE_IMAGE"
 TOOLS_VARIABLE: Final = "MOD209_TOOLS"
-STOCK: Final = "kindest/node"
+# What kind 0.33 itself asks for (v1.37.0, pkg/apis/config/defaults of its source): by digest, or a tag could be moved.
+STOCK: Final = "kindest/node@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
 PULL_SECONDS: Final = 5
 Progress = Callable[[str], None]
 
@@ -40,14 +41,13 @@ def ensure(engine: Any, progress: Progress) -> str:
                 f"Docker has no image {named}.", hint=f"Pull or build it, or unset {OVERRIDE_VARIABLE}."
             )
         return named
-    stock = f"{STOCK}:{kubernetes()}"
-    if found := next((one for one in (reference(), stock) if has(engine, one)), None):
+    if found := next((one for one in (reference(), STOCK) if has(engine, one)), None):
         return found
     waiting = partial(progress, "node image: somebody else makes it; waiting")
     with flock(cache_dir() / "node-image.lock", threading.Event(), waiting):
         if has(engine, reference()):
             return reference()
-        return _pulled(engine, stock, progress) or _loaded(engine, progress) or build(engine, progress)
+        return _pulled(engine, STOCK, progress) or _loaded(engine, progress) or build(engine, progress)
 
 
 def has(engine: Any, name: str) -> bool:
