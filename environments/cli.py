@@ -40,6 +40,7 @@ def up(
     params: Annotated[
         Path | None, typer.Option(help="Your parameters (JSON). Default: params.json of your bundle.")
     ] = None,
+    engine: Annotated[str, typer.Option(help="A policy engine beside OPA, on kind: gatekeeper or kyverno.")] = "",
     as_json: Json = False,
 ) -> None:
     """Start the footprint of a lab: three clouds, an OPA for each, and Vault."""
@@ -52,7 +53,7 @@ def up(
     else:
         facts = read_params(params) if params else own_params(course)
         with console.progress(f"Starting {lab} on {provider}") as progress:
-            start(lab, provider=provider, params=facts, course=course, progress=progress)
+            start(lab, provider=provider, params=facts, course=course, progress=progress, engine=engine)
     status = attach(lab).status()
     seconds = round(time.monotonic() - began, 2)
     result = {key: status[key] for key in ("rss_bytes", "clouds", "vault", "ready")}

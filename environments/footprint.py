@@ -138,13 +138,15 @@ def start(
     course: Path | None = None,
     progress: Progress = silent,
     bound: bool = False,
+    engine: str = "",
 ) -> Footprint:
     """Start a footprint and wait until it is ready. A `bound` one ends with this process, whatever ends that.
 
-    `course` is the course's root folder, where `kind` finds the lab's `kind.yaml`; the nearest one if not given.
+    `course` is the course's root folder, where `kind` finds the lab's `kind.yaml`; the nearest one if not given. `engine`
+    is a policy engine that stands beside OPA, on `kind`.
 
     Raises:
-        BadInputError: no such provider.
+        BadInputError: no such provider, or no such engine on it.
         FootprintError: it runs already, or a server did not start.
         StorageError: the disk is full.
     """
@@ -155,7 +157,7 @@ def start(
         raise FootprintError(
             f"The footprint in {directory} is running already.", hint=f"Look at it: mod209 status {lab}"
         )
-    plan = _plan(provider, lab, course, progress)
+    plan = _plan(provider, lab, course, engine, progress)
     _make_empty(directory)
     (directory / PROVIDER_FILE).write_text(provider)
     plan |= {"params": (params or practice()).model_dump(), "bound": bound}
@@ -172,14 +174,20 @@ def start(
     return Footprint(directory, provider, owner)
 
 
-def _plan(provider: str, lab: str, course: Path | None, progress: Progress) -> dict[str, Any]:
-    """What the supervisor is told of the provider: its programs and, for kind, its image and configuration."""
+def _plan(provider: str, lab: str, course: Path | None, engine: str, progress: Progress) -> dict[str, Any]:
+    """What the supervisor is told of the provider: its programs and, for kind, image, configuration and policy engine."""
+    if engine and provider != "kind":
+        raise BadInputError(
+            f"There is no policy engine {engine!r} on {provider}.", hint="Engines run on: --provider kind."
+        )
+    if provider == "kind":
+        from environments.kind.prepare import prepare, reach_daemon  # noqa: PLC0415 - `local` does without all of it
+
+        reach_daemon()  # before anything is built for it
     tools = resolve(PROGRAMS[provider], progress=_ToolNews(progress))
     plan = {"provider": provider, "lab": lab, "binaries": {name: str(tool.path) for name, tool in tools.items()}}
     if provider == "kind":
-        from environments.kind.prepare import prepare  # noqa: PLC0415 - `local` does without all of it
-
-        plan |= prepare(lab, course or course_dir(), progress, is_running)
+        plan |= prepare(lab, course or course_dir(), engine, progress, is_running)
     return plan
 
 
@@ -191,6 +199,7 @@ def temporary(
     *,
     provider: str = "local",
     course: Path | None = None,
+    engine: str = "",
 ) -> Iterator[Footprint]:
     """A footprint of one's own that lasts as long as the context, and ends with this process at the latest."""
     home = state_dir() / TEMPORARY
@@ -204,6 +213,7 @@ def temporary(
             course=course,
             progress=progress,
             bound=True,
+            engine=engine,
         )
         try:
             yield footprint

@@ -36,12 +36,13 @@ class Setting:
     probes: Sequence[Probe]
     cage: Cage
     provider: str = "local"
+    engine: str = ""
     limits: Limits = field(default_factory=Limits)
 
     @property
     def place(self) -> Place:
         """Where it is graded."""
-        return Place(course=self.course, lab=self.spec.slug, provider=self.provider)
+        return Place(course=self.course, lab=self.spec.slug, provider=self.provider, engine=self.engine)
 
 
 class Task(Strict):

@@ -66,11 +66,18 @@ def webhook(url: str, ca: str) -> Object:
         "sideEffects": "None",
         "timeoutSeconds": 5,
         "matchPolicy": "Equivalent",
-        "namespaceSelector": {"matchLabels": {PLATFORM_LABEL: "true"}},
-        "rules": [_rule(group, resources) for group, resources in POD_CARRIERS.items()],
+        **where_pods_are(),
     }
     kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
     return {**kind, "metadata": {"name": "mod209-opa"}, "webhooks": [hook, _keeping_ours(hook)]}
+
+
+def where_pods_are() -> Object:
+    """What a webhook is asked about: everything in the platform's namespaces that carries pods."""
+    return {
+        "namespaceSelector": {"matchLabels": {PLATFORM_LABEL: "true"}},
+        "rules": [_rule(group, resources) for group, resources in POD_CARRIERS.items()],
+    }
 
 
 def _keeping_ours(hook: Object) -> Object:

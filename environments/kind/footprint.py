@@ -25,6 +25,8 @@ from environments.kind.crew import enlist, wait_enforced
 from environments.kind.engine import FOOTPRINT_LABEL, add_network, connect, failures, remove
 from environments.kind.logs import Follower
 from environments.kind.node import Node, Ports, plan
+from environments.kind.policyengines import Installed
+from environments.kind.policyengines.install import install, waiter
 from environments.kind.undertaker import Undertaker
 from environments.params import LearnerParams
 from environments.pki import Authority
@@ -54,9 +56,11 @@ class KindFootprint(ServedFootprint):
         *,
         image: str,
         lab_config: dict[str, Any],
+        engine: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(directory, lab, params, binaries)
         self._image = image
+        self._engine = Installed.model_validate(engine) if engine else None
         self._network = f"mod209-{secrets.token_hex(3)}"
         self._undertaker: Undertaker | None = None
         self._clusters: Clusters | None = None
@@ -76,7 +80,7 @@ class KindFootprint(ServedFootprint):
                 apiserver=port(), etcd=port(), opa=port(), ways=port(), vault=port() if name == self._home else 0
             )
             folder = self.directory / name
-            self._nodes[name] = plan(name, f"{self._network}-{name}", folder, ports, lab_config)
+            self._nodes[name] = plan(name, f"{self._network}-{name}", folder, ports, lab_config, self._engine)
             if name == self._home:
                 self._vault = vault.plan(
                     folder / "node" / "vault",
@@ -188,7 +192,9 @@ class KindFootprint(ServedFootprint):
                 for node, furnisher in zip(nodes, self._furnishers, strict=True):
                     servers = self._servers(node.plane.name)
                     pods = {name: self._pod(name) for name in servers}
-                    work.append(pool.submit(furnisher.furnish, [archives[name] for name in servers], pods))
+                    wanted = [archives[name] for name in servers]
+                    wanted += [self._engine.archive] if self._engine else []
+                    work.append(pool.submit(furnisher.furnish, wanted, pods))
 
                 def made(node: Node) -> None:
                     progress(f"{node.plane.name}: the cluster is there")
@@ -234,8 +240,20 @@ class KindFootprint(ServedFootprint):
         for server in self._servers(name):
             self._follow(name, server)
         self._set_up_cloud(name)
+        if self._engine:
+            self._install(name, self._engine)
         self._await_calm(name)
         progress(f"{name} is ready")
+
+    def _install(self, name: str, engine: Installed) -> None:
+        with self._planes[name].keeper.client(timeout=30.0) as keeper:
+            try:
+                install(keeper, engine)
+            except httpx.HTTPStatusError as error:
+                raise FootprintError(
+                    f"{name} does not take {engine.name}: {error.response.text[:200]}", hint="Start without --engine."
+                ) from None
+            self._await(waiter(keeper, engine), f"{engine.name} does not start on {name}")
 
     def _await_calm(self, name: str) -> None:
         """Wait until controllers have made all that they make of what is there: only then it is a baseline."""

@@ -43,6 +43,7 @@ class Plan(Strict):
     bound: bool
     image: str = Field(default="", description="of kind's nodes")
     lab_config: dict[str, Any] = Field(default_factory=dict, description="the lab's kind.yaml")
+    engine: dict[str, Any] | None = Field(default=None, description="a policy engine to install, as kind says it")
 
 
 class StopRequest(BaseException):
@@ -137,7 +138,13 @@ def _provided(plan: Plan, directory: Path) -> ServedFootprint:
         from environments.kind.footprint import KindFootprint  # noqa: PLC0415
 
         return KindFootprint(
-            directory, plan.lab, plan.params, plan.binaries, image=plan.image, lab_config=plan.lab_config
+            directory,
+            plan.lab,
+            plan.params,
+            plan.binaries,
+            image=plan.image,
+            lab_config=plan.lab_config,
+            engine=plan.engine,
         )
     from environments.local.footprint import LocalFootprint  # noqa: PLC0415
 
