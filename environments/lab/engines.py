@@ -31,9 +31,9 @@ def await_kind(cloud: Cloud, body: Body) -> str:
     while True:
         try:
             return cloud.kinds.collection(body)
-        except UnknownKindError:
+        except UnknownKindError as error:
             if time.monotonic() >= deadline:
-                raise
+                raise UnknownKindError(error.message, hint=HINTS.get(_group(body), error.hint)) from None
         time.sleep(POLL_SECONDS)
 
 
@@ -88,6 +88,12 @@ def _complaints(status: Body) -> str:
     return "; ".join(dict.fromkeys(str(one.get("message") or one.get("code")) for one in found))[:500]
 
 
+_MISSING: Final = "It comes with: mod209 up LAB --provider kind --engine {}."
+HINTS: Final = {
+    "templates.gatekeeper.sh": _MISSING.format("gatekeeper"),
+    MADE_BY_TEMPLATES: "Apply the template that makes it first, and look at its crd.spec.names.kind.",
+    "policies.kyverno.io": _MISSING.format("kyverno"),
+}
 IN_FORCE: Final[dict[str, Callable[[Body, int], bool]]] = {
     "templates.gatekeeper.sh": _created,
     MADE_BY_TEMPLATES: _enforced,

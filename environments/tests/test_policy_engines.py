@@ -186,8 +186,15 @@ def test_a_constraints_kind_is_waited_for_and_no_other(monkeypatch: pytest.Monke
     cloud: Any = FakeCloud([None, ["Other"], ["Other", "PlatformPods"]], [])
     assert engines.await_kind(cloud, CONSTRAINT) == "/apis/constraints.gatekeeper.sh/v1beta1/platformpods"
     cloud = FakeCloud([None, ["Gadget"]], [])
-    with pytest.raises(UnknownKindError):
+    with pytest.raises(UnknownKindError, match="no apiVersion example"):
         engines.await_kind(cloud, {**CONSTRAINT, "apiVersion": "example.com/v1", "kind": "Gadget"})
+
+
+def test_who_has_no_engine_is_told_where_it_comes_from() -> None:
+    cloud: Any = FakeCloud([None], [])
+    with pytest.raises(UnknownKindError) as caught:
+        engines.await_kind(cloud, {**CONSTRAINT, "apiVersion": "policies.kyverno.io/v1", "kind": "ValidatingPolicy"})
+    assert "--engine kyverno" in caught.value.hint
 
 
 def test_a_policy_is_in_force_when_every_pod_enforces_this_very_version(monkeypatch: pytest.MonkeyPatch) -> None:
