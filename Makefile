@@ -22,7 +22,7 @@ tools: setup ## Fetch or build the servers (once; some 10 minutes where they mus
 	$(BIN)/mod209 tools --fetch
 
 node: tools ## Get or build the node image for tests on kind clusters (needs a Docker daemon)
-	$(BIN)/mod209 tools --fetch --for kind
+	MOD209_KEEP_BUILD=1 $(BIN)/mod209 tools --fetch --for kind
 	$(BIN)/python -m environments.kind.nodeimage
 
 engines: setup ## Build the policy engines beside OPA on kind: Gatekeeper and Kyverno
