@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from environments.kind import runtime
 from environments.kind.engine import engine
 from environments.kind.leftovers import sweep
 from environments.kind.nodeimage import ensure
@@ -25,8 +26,12 @@ class KindConfig(Strict):
     containerdConfigPatches: list[str] = Field(default_factory=list)  # noqa: N815
 
 
-def prepare(lab: str, course: Path, progress: Callable[[str], None], owned: Callable[[Path], bool]) -> dict[str, Any]:
-    """What the supervisor's plan says of kind: `{"image", "lab_config"}`. What footprints that nobody has `owned` left goes.
+def prepare(
+    lab: str, course: Path, progress: Callable[[str], None], owned: Callable[[Path], bool], *, watched: bool
+) -> dict[str, Any]:
+    """What the supervisor's plan says of kind. What footprints that nobody has `owned` left goes.
+
+    Only a lab that is `watched`, in that a task of it needs runtime detection, pays for Falco.
 
     Raises:
         BadInputError: the lab's `kind.yaml` is not as it must be.
@@ -38,4 +43,6 @@ def prepare(lab: str, course: Path, progress: Callable[[str], None], owned: Call
         for one in sweep(client, owned):
             progress(f"removed {one.network}, which a killed footprint had left")
         image = ensure(client, progress)
-    return {"image": image, "lab_config": config.model_dump()}
+        falco = runtime.choose(client, progress) if watched else runtime.Choice()
+    without = {} if falco.image else {"runtime": falco.reason}
+    return {"image": image, "lab_config": config.model_dump(), "falco": falco.image, "without": without}

@@ -22,8 +22,10 @@ from typing import Any
 
 from pydantic import Field
 
+from environments.access import UNASKED
 from environments.cleanroom.footprint import ServedFootprint
 from environments.errors import CourseError, FootprintError
+from environments.labspec import Capability
 from environments.params import LearnerParams
 from environments.supervisor import protocol
 from environments.yamlfile import Strict
@@ -43,6 +45,8 @@ class Plan(Strict):
     bound: bool
     image: str = Field(default="", description="of kind's nodes")
     lab_config: dict[str, Any] = Field(default_factory=dict, description="the lab's kind.yaml")
+    falco: str = Field(default="", description="Falco's image, as kind's nodes call it, if it may run")
+    without: dict[Capability, str] = Field(default_factory=lambda: dict(UNASKED), description="see `Access.without`")
 
 
 class StopRequest(BaseException):
@@ -115,6 +119,7 @@ def main(directory: Path) -> int:
     footprint = None
     try:
         footprint = _provided(plan, directory)
+        footprint.without = plan.without
         began = time.monotonic()
         footprint.start(lambda text: _emit(event=text))
         seconds = time.monotonic() - began
@@ -136,9 +141,8 @@ def _provided(plan: Plan, directory: Path) -> ServedFootprint:
     if plan.provider == "kind":
         from environments.kind.footprint import KindFootprint  # noqa: PLC0415
 
-        return KindFootprint(
-            directory, plan.lab, plan.params, plan.binaries, image=plan.image, lab_config=plan.lab_config
-        )
+        images = {"image": plan.image, "falco": plan.falco}
+        return KindFootprint(directory, plan.lab, plan.params, plan.binaries, **images, lab_config=plan.lab_config)
     from environments.local.footprint import LocalFootprint  # noqa: PLC0415
 
     return LocalFootprint(directory, plan.lab, plan.params, plan.binaries)
