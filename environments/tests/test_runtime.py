@@ -23,6 +23,7 @@ from environments.errors import BadInputError, FootprintError
 from environments.footprint import silent
 from environments.kind import falco, prepare, runtime
 from environments.kind.alerts import Alert, alerts
+from environments.params import practice
 from environments.supervisor.server import Plan
 from environments.tests.test_doctor import FULL, machine
 
@@ -347,7 +348,7 @@ def test_local_says_why_it_has_no_runtime_where_a_task_needs_it(
 ) -> None:
     monkeypatch.setattr(footprint, "resolve", lambda names, progress: {})
     plan = footprint._plan("local", lab, course, silent)
-    read = Plan.model_validate(plan | {"params": footprint.practice().model_dump(), "bound": True})
+    read = Plan.model_validate(plan | {"params": practice().model_dump(), "bound": True})
     assert read.without == {"runtime": reason}
 
 
