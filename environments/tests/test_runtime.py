@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -180,6 +181,7 @@ class FakeNode:
     status: dict[str, Any] | None
     broken: tuple[str, ...] = ()
     ran: list[list[str]] = field(default_factory=list)
+    importing: threading.Event | None = None
 
     @property
     def container(self) -> str:
@@ -203,6 +205,8 @@ class FakeNode:
 
     def exec_run(self, argv: list[str]) -> Any:
         self.ran.append(argv)
+        if self.importing and argv[0] == "ctr":
+            assert self.importing.wait(30)
         failed = argv[0] in self.broken
         return SimpleNamespace(exit_code=int(failed), output=b"no such file" if failed else b"")
 
@@ -217,9 +221,9 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
     """Settle a watch over nodes of these statuses, in threads that have ended."""
     monkeypatch.setenv("MOD209_CACHE", str(tmp_path))
 
-    def run(*statuses: dict[str, Any] | None, broken: tuple[str, ...] = ()) -> tuple[str, list[FakeNode], falco.Watch]:
+    def run(*statuses: dict[str, Any] | None, **options: Any) -> tuple[str, list[FakeNode], falco.Watch]:
         nodes = [
-            FakeNode(tmp_path / name, name, status, broken)
+            FakeNode(tmp_path / name, name, status, **options)
             for name, status in zip(("aws", "azure", "gcp"), statuses, strict=False)
         ]
         for node in nodes:
@@ -265,6 +269,17 @@ def test_a_node_that_does_not_take_the_image_is_the_reason(watched: Any) -> None
     reason, nodes, _ = watched(None, None, None, broken=("ctr",))
     assert "ctr failed on the node of aws: no such file" in reason
     assert removals(nodes) == ["aws", "azure", "gcp"]
+    assert not any(argv[0] == "mv" for node in nodes for argv in node.ran)
+
+
+def test_a_node_that_is_still_importing_when_it_is_over_gets_no_pod(watched: Any) -> None:
+    importing = threading.Event()
+    reason, nodes, _ = watched(SLOW, importing=importing)
+    assert "did not get healthy in time" in reason
+    importing.set()
+    for thread in threading.enumerate():
+        if thread.name == "falco of aws":
+            thread.join(30)
     assert not any(argv[0] == "mv" for node in nodes for argv in node.ran)
 
 
