@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, Any, Literal
 
-from environments.access import Access, Role
-from environments.course import course_dir
+from environments.access import UNASKED, Access, Role, read_access
+from environments.course import ACCESS_NAME, course_dir
 from environments.errors import BadInputError, FootprintError, StorageError
-from environments.labspec import SLUG, Capability
+from environments.labspec import SLUG, Capability, load_lab
 from environments.params import LearnerParams, practice
 from environments.paths import state_dir
 from environments.scratch import scratch
@@ -41,10 +41,6 @@ TEMPORARY = "temporary"
 ABANDONED_SECONDS = 60.0  # a younger one may be about to start
 TOLD_PACKAGES = 200
 TOLD_BYTES = 20_000_000
-CAPABILITIES: Final[dict[str, frozenset[Capability]]] = {
-    "local": frozenset({"admission", "identity", "secrets", "traffic"}),
-    "kind": frozenset({"admission", "identity", "secrets", "traffic"}),
-}
 
 
 class Footprint:
@@ -53,8 +49,12 @@ class Footprint:
     def __init__(self, directory: Path, provider: str = "local", owner: subprocess.Popen[str] | None = None) -> None:
         self.directory = directory
         self.provider = provider
-        self.capabilities = CAPABILITIES[provider]
         self._owner = owner
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do."""
+        return read_access(self.directory / ACCESS_NAME).capabilities
 
     def access(self, role: Role) -> Access:
         """Endpoints and fresh credentials for a role."""
@@ -75,7 +75,7 @@ class Footprint:
         return report
 
     def status(self) -> dict[str, Any]:
-        """State of every server: `{"servers": {name: {"pid", "state", "rss_bytes"}}, "ready", "rss_bytes"}`."""
+        """State of every server, and what it lacks; see `ServedFootprint.status`."""
         status: dict[str, Any] = self._ask("status")
         return status
 
@@ -150,8 +150,8 @@ def start(
         FootprintError: it runs already, or a server did not start.
         StorageError: the disk is full.
     """
-    if provider not in CAPABILITIES:
-        raise BadInputError(f"There is no provider {provider!r}.", hint=f"Providers: {', '.join(CAPABILITIES)}.")
+    if provider not in PROGRAMS:
+        raise BadInputError(f"There is no provider {provider!r}.", hint=f"Providers: {', '.join(PROGRAMS)}.")
     directory = directory or footprint_dir(lab)
     if is_running(directory):
         raise FootprintError(
@@ -186,9 +186,19 @@ def _plan(provider: str, lab: str, course: Path | None, engine: str, progress: P
         reach_daemon()  # before anything is built for it
     tools = resolve(PROGRAMS[provider], progress=_ToolNews(progress))
     plan = {"provider": provider, "lab": lab, "binaries": {name: str(tool.path) for name, tool in tools.items()}}
+    watched = _asks_for_runtime(lab, course)
     if provider == "kind":
-        plan |= prepare(lab, course or course_dir(), engine, progress, is_running)
-    return plan
+        own, without = prepare(lab, course or course_dir(), engine, progress, is_running, watched=watched)
+        return plan | {"own": own.model_dump(mode="json"), "without": without}
+    return plan | {"without": {"runtime": "provider local runs no pods"} if watched else UNASKED}
+
+
+def _asks_for_runtime(lab: str, course: Path | None) -> bool:
+    """Whether a task needs runtime detection. `local` starts also where no course is, and nobody asks there."""
+    try:
+        return any(task.needs == "runtime" for task in load_lab(course or course_dir(), lab).tasks)
+    except BadInputError:
+        return False
 
 
 @contextlib.contextmanager

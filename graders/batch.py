@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from environments.errors import BadInputError, StorageError
-from environments.footprint import CAPABILITIES
+from environments.footprint import PROGRAMS
 from environments.labspec import LabSpec, load_lab
 from environments.params import derive
 from graders.cage import CAGE_NAMES, Cage, Limits, cage_named
@@ -69,8 +69,8 @@ def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
         FootprintError: no footprint could be started.
         StorageError: a result could not be written.
     """
-    if order.provider not in CAPABILITIES:
-        raise BadInputError(f"There is no provider {order.provider!r}.", hint=f"Providers: {', '.join(CAPABILITIES)}.")
+    if order.provider not in PROGRAMS:
+        raise BadInputError(f"There is no provider {order.provider!r}.", hint=f"Providers: {', '.join(PROGRAMS)}.")
     spec = load_lab(order.course, order.lab)
     release = order.course / "labs" / spec.slug / "notebooks"
     with _alone(order.out) as staging:

@@ -13,7 +13,7 @@ from typing import Final
 
 from environments.doctor.docker import docker
 from environments.doctor.finding import Finding, Machine, fine
-from environments.doctor.machine import clock, disk, limits, memory, ports, proxies
+from environments.doctor.machine import clock, disk, limits, memory, ports, proxies, runtime
 from environments.errors import CourseError
 from environments.footprint import TEMPORARY, is_running
 from environments.paths import state_dir
@@ -113,5 +113,6 @@ EXAMINATIONS: Final[tuple[Examination, ...]] = (
     limits,
     leftovers,
     docker,
+    runtime,
     cage,
 )

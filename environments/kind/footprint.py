@@ -12,21 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-
 from environments.access import Access, Role, WaysAccess
 from environments.cleanroom import etcd_state, vault
-from environments.cleanroom.bootstrap import Kube
 from environments.cleanroom.footprint import Progress, ServedFootprint
 from environments.errors import FootprintError
 from environments.kind import images, manifests, ways
 from environments.kind.clusters import Clusters, Furnisher, place
 from environments.kind.crew import enlist, wait_enforced
 from environments.kind.engine import FOOTPRINT_LABEL, add_network, connect, failures, remove
+from environments.kind.falco import Watch
+from environments.kind.health import answering, is_new, pods_ready
 from environments.kind.logs import Follower
 from environments.kind.node import Node, Ports, plan
 from environments.kind.policyengines import Installed
 from environments.kind.policyengines.install import install, waiter
+from environments.kind.prepared import Prepared
+from environments.kind.runtime import NAME as FALCO
 from environments.kind.undertaker import Undertaker
 from environments.params import LearnerParams
 from environments.pki import Authority
@@ -53,14 +54,13 @@ class KindFootprint(ServedFootprint):
         lab: str,
         params: LearnerParams,
         binaries: dict[str, Path],
-        *,
-        image: str,
-        lab_config: dict[str, Any],
-        engine: dict[str, Any] | None = None,
+        own: Prepared,
     ) -> None:
         super().__init__(directory, lab, params, binaries)
-        self._image = image
-        self._engine = Installed.model_validate(engine) if engine else None
+        self._image = own.image
+        self._engine = own.engine
+        self._falco = own.falco
+        self._watch: Watch | None = None
         self._network = f"mod209-{secrets.token_hex(3)}"
         self._undertaker: Undertaker | None = None
         self._clusters: Clusters | None = None
@@ -69,7 +69,7 @@ class KindFootprint(ServedFootprint):
         self._given_up = threading.Event()
         self._renewals = 0
         self._tools = resolve(LOADED)
-        self._plan(lab_config)
+        self._plan(own.lab_config)
 
     def _plan(self, lab_config: dict[str, Any]) -> None:
         port, self._home = self._ports.reserve, next(iter(platform().clouds))
@@ -157,10 +157,12 @@ class KindFootprint(ServedFootprint):
         with failures():
             servers = {f"{name}/node": self._node_status(node) for name, node in self._nodes.items()}
         for name, plane in self._planes.items():
-            servers[f"{name}/kube-apiserver"] = _answering(plane.keeper.answers("/readyz"))
-            servers[f"{name}/etcd"] = _answering(plane.etcd.answers("/readyz"))
-            servers[f"{name}/opa"] = _answering(self._opas[name].keeper.answers("/health"))
-        servers["vault"] = _answering(vault.is_running(self._vault.endpoint))
+            servers[f"{name}/kube-apiserver"] = answering(plane.keeper.answers("/readyz"))
+            servers[f"{name}/etcd"] = answering(plane.etcd.answers("/readyz"))
+            servers[f"{name}/opa"] = answering(self._opas[name].keeper.answers("/health"))
+        servers["vault"] = answering(vault.is_running(self._vault.endpoint))
+        for name, is_well in self._watch.states().items() if self._watch else ():
+            servers[f"{name}/{FALCO}"] = answering(is_well)
         return servers
 
     def _node_status(self, node: Node) -> dict[str, Any]:
@@ -186,6 +188,7 @@ class KindFootprint(ServedFootprint):
         kind = self._binaries["kind"]
         self._clusters = Clusters(kind, self._image, self._network, nodes, self.directory / "logs")
         self._furnishers = [Furnisher(self._docker, node) for node in nodes]
+        self._watch = Watch(self._docker, self._falco, self.directory / "logs") if self._falco else None
         with ThreadPoolExecutor(8) as pool:
             work: list[Future[None]] = []
             try:
@@ -198,6 +201,8 @@ class KindFootprint(ServedFootprint):
 
                 def made(node: Node) -> None:
                     progress(f"{node.plane.name}: the cluster is there")
+                    if self._watch:
+                        self._watch.start(node)
                     work.append(pool.submit(self._finish, node.plane.name, progress))
 
                 work.append(pool.submit(self._begin_vault, progress))
@@ -208,6 +213,19 @@ class KindFootprint(ServedFootprint):
             except BaseException:
                 self._give_up()  # or the pool would wait for all of them
                 raise
+        self._settle_watch(progress)
+
+    def _settle_watch(self, progress: Progress) -> None:
+        """Keep Falco where it is well; the rest does without it."""
+        if self._watch is None:
+            return
+        if reason := self._watch.settle():
+            self._watch, self.without = None, {"runtime": reason}
+            progress(f"runtime: not available: {reason}")
+            return
+        for name in self._nodes:
+            self._follow(name, FALCO)
+        progress("falco is ready")
 
     def _servers(self, cloud: str) -> tuple[str, ...]:
         """What of ours runs on the node of a cloud."""
@@ -247,19 +265,14 @@ class KindFootprint(ServedFootprint):
 
     def _install(self, name: str, engine: Installed) -> None:
         with self._planes[name].keeper.client(timeout=30.0) as keeper:
-            try:
-                install(keeper, engine)
-            except httpx.HTTPStatusError as error:
-                raise FootprintError(
-                    f"{name} does not take {engine.name}: {error.response.text[:200]}", hint="Start without --engine."
-                ) from None
+            install(keeper, name, engine)
             self._await(waiter(keeper, engine), f"{engine.name} does not start on {name}")
 
     def _await_calm(self, name: str) -> None:
         """Wait until controllers have made all that they make of what is there: only then it is a baseline."""
         plane = self._planes[name]
         with plane.etcd.client(timeout=30.0) as client, plane.keeper.client(timeout=30.0) as keeper:
-            self._await(lambda: _pods_ready(Kube(keeper)), f"The pods of {name} do not get ready")
+            self._await(lambda: pods_ready(keeper, but=FALCO), f"The pods of {name} do not get ready")
             last = [etcd_state.dump(client, plane.volatile)]
 
             def calm() -> bool:
@@ -280,7 +293,7 @@ class KindFootprint(ServedFootprint):
         self._renewals += 1
         with self._vault.endpoint.client(timeout=5.0) as client:
             place(self._docker, self._nodes[self._home], "vault", self._pod("vault"))
-            self._await(lambda: _is_new(client), "No new Vault starts")
+            self._await(lambda: is_new(client), "No new Vault starts")
 
 
 def _mustered(node: Node) -> WaysAccess:
@@ -295,28 +308,3 @@ def _raise_failed(work: Iterable[Future[None]]) -> None:
     for future in work:
         if future.done():
             future.result()
-
-
-def _answering(answers: bool) -> dict[str, Any]:
-    """A server inside of a node: its memory and process are the node's."""
-    return {"pid": 0, "state": "running" if answers else "does not answer", "rss_bytes": 0}
-
-
-def _is_new(client: httpx.Client) -> bool:
-    """Whether a Vault answers that nobody has initialised."""
-    try:
-        return client.get("/v1/sys/init").json().get("initialized") is False
-    except (httpx.HTTPError, ValueError):
-        return False
-
-
-def _pods_ready(kube: Kube) -> bool:
-    """Whether every pod of the cluster runs and is ready; some must be there."""
-    try:
-        pods = kube.client.get("/api/v1/pods").raise_for_status().json()["items"]
-    except httpx.HTTPError:
-        return False
-    conditions = [
-        {one["type"]: one["status"] for one in pod.get("status", {}).get("conditions", ())}.get("Ready") for pod in pods
-    ]
-    return bool(pods) and all(ready == "True" for ready in conditions)

@@ -8,11 +8,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from environments.kind import runtime
 from environments.kind.engine import engine
 from environments.kind.leftovers import sweep
 from environments.kind.nodeimage import ensure
 from environments.kind.policyengines import engine_named
 from environments.kind.policyengines.provide import provide
+from environments.kind.prepared import Prepared
+from environments.labspec import Capability
 from environments.yamlfile import Strict, load_yaml
 
 
@@ -38,11 +41,18 @@ def reach_daemon() -> None:
 
 
 def prepare(
-    lab: str, course: Path, policy_engine: str, progress: Callable[[str], None], owned: Callable[[Path], bool]
-) -> dict[str, Any]:
-    """What the supervisor's plan says of kind: `{"image", "lab_config", "engine"}`.
+    lab: str,
+    course: Path,
+    policy_engine: str,
+    progress: Callable[[str], None],
+    owned: Callable[[Path], bool],
+    *,
+    watched: bool,
+) -> tuple[Prepared, dict[Capability, str]]:
+    """All of that, and which capabilities the footprint will lack, as in `Access.without`.
 
-    What footprints left that nobody has `owned` goes. `policy_engine` is its name, empty for none.
+    What footprints left that nobody has `owned` goes. `policy_engine` is its name, empty for none. Only a lab that is
+    `watched`, in that a task of it needs runtime detection, pays for Falco.
 
     Raises:
         BadInputError: the lab's `kind.yaml` is not as it must be, or there is no such engine.
@@ -55,5 +65,7 @@ def prepare(
         for one in sweep(client, owned):
             progress(f"removed {one.network}, which a killed footprint had left")
         image = ensure(client, progress)
-    installed = provide(wanted, progress).model_dump(mode="json") if wanted else None
-    return {"image": image, "lab_config": config.model_dump(), "engine": installed}
+        falco = runtime.choose(client, progress) if watched else runtime.Choice()
+    installed = provide(wanted, progress) if wanted else None
+    own = Prepared(image=image, lab_config=config.model_dump(), engine=installed, falco=falco.image)
+    return own, {} if falco.image else {"runtime": falco.reason}

@@ -22,8 +22,10 @@ from typing import Any
 
 from pydantic import Field
 
+from environments.access import UNASKED
 from environments.cleanroom.footprint import ServedFootprint
 from environments.errors import CourseError, FootprintError
+from environments.labspec import Capability
 from environments.params import LearnerParams
 from environments.supervisor import protocol
 from environments.yamlfile import Strict
@@ -41,9 +43,8 @@ class Plan(Strict):
     params: LearnerParams
     binaries: dict[str, Path]
     bound: bool
-    image: str = Field(default="", description="of kind's nodes")
-    lab_config: dict[str, Any] = Field(default_factory=dict, description="the lab's kind.yaml")
-    engine: dict[str, Any] | None = Field(default=None, description="a policy engine to install, as kind says it")
+    own: dict[str, Any] = Field(default_factory=dict, description="what the provider alone knows to read")
+    without: dict[Capability, str] = Field(default_factory=lambda: dict(UNASKED), description="see `Access.without`")
 
 
 class StopRequest(BaseException):
@@ -116,6 +117,7 @@ def main(directory: Path) -> int:
     footprint = None
     try:
         footprint = _provided(plan, directory)
+        footprint.without = plan.without
         began = time.monotonic()
         footprint.start(lambda text: _emit(event=text))
         seconds = time.monotonic() - began
@@ -136,16 +138,10 @@ def _provided(plan: Plan, directory: Path) -> ServedFootprint:
     """The footprint of the plan's provider; only that one's code is loaded."""
     if plan.provider == "kind":
         from environments.kind.footprint import KindFootprint  # noqa: PLC0415
+        from environments.kind.prepared import Prepared  # noqa: PLC0415
 
-        return KindFootprint(
-            directory,
-            plan.lab,
-            plan.params,
-            plan.binaries,
-            image=plan.image,
-            lab_config=plan.lab_config,
-            engine=plan.engine,
-        )
+        own = Prepared.model_validate(plan.own)
+        return KindFootprint(directory, plan.lab, plan.params, plan.binaries, own)
     from environments.local.footprint import LocalFootprint  # noqa: PLC0415
 
     return LocalFootprint(directory, plan.lab, plan.params, plan.binaries)

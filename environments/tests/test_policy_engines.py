@@ -116,7 +116,7 @@ def test_an_engine_is_installed_with_rights_for_operators_and_what_acts_comes_la
 
     with httpx.Client(transport=httpx.MockTransport(answer), base_url="https://cloud") as client:
         about = Installed(name="gatekeeper", archive=tmp_path, image="i", objects=tmp_path / "objects.json")
-        install(client, about)
+        install(client, "aws", about)
     kinds = [body["kind"] for _, body in made]
     assert kinds == [
         "Namespace",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import httpx
 
+from environments.errors import FootprintError
 from environments.kind.policyengines.engine import Engine, Installed, Object, with_image
 from environments.kind.policyengines.names import engine_named
 from environments.platform import OPERATORS_GROUP
@@ -41,19 +42,20 @@ def volatile(engine: Engine, stock: re.Pattern[str]) -> re.Pattern[str]:
     return re.compile(f"{stock.pattern}|^({own})")
 
 
-def install(client: httpx.Client, installed: Installed) -> None:
+def install(client: httpx.Client, cloud: str, installed: Installed) -> None:
     """Create the engine's objects and operators' rights; what is there already stays. `client` is the keeper's.
 
     Raises:
-        httpx.HTTPError: the API server refuses one, or does not answer.
+        FootprintError: the cloud refuses one.
     """
     engine = engine_named(installed.name)
     documents: list[Object] = json.loads(installed.objects.read_text())
     for document in [*_in_order(documents), *_rights(engine)]:
         whole = with_image(document, installed.image, engine.name) if document["kind"] == "Deployment" else document
         answer = client.post(_collection(whole), json=whole)
-        if answer.status_code != httpx.codes.CONFLICT:
-            answer.raise_for_status()
+        if answer.is_error and answer.status_code != httpx.codes.CONFLICT:
+            what = f"{whole['kind']} {whole['metadata']['name']} of {engine.name}"
+            raise FootprintError(f"{cloud} does not take {what}: {answer.text[:200]}", hint="Start without --engine.")
 
 
 def serves(client: httpx.Client, engine: Engine) -> bool:
