@@ -138,8 +138,11 @@ def start(
     course: Path | None = None,
     progress: Progress = silent,
     bound: bool = False,
+    held: bool = False,
 ) -> Footprint:
     """Start a footprint and wait until it is ready. A `bound` one ends with this process, whatever ends that.
+
+    In a `held` one pods are admitted and stored, and none runs but the judge's, whoever asks for it; on `local` none ever does.
 
     `course` is the course's root folder, where `kind` finds the lab's `kind.yaml`; the nearest one if not given.
 
@@ -158,7 +161,7 @@ def start(
     plan = _plan(provider, lab, course, progress)
     _make_empty(directory)
     (directory / PROVIDER_FILE).write_text(provider)
-    plan |= {"params": (params or practice()).model_dump(), "bound": bound}
+    plan |= {"params": (params or practice()).model_dump(), "bound": bound, "held": held}
     owner = _spawn(directory, plan)
     try:
         _await_ready(owner, directory, progress)
@@ -192,7 +195,10 @@ def temporary(
     provider: str = "local",
     course: Path | None = None,
 ) -> Iterator[Footprint]:
-    """A footprint of one's own that lasts as long as the context, and ends with this process at the latest."""
+    """A footprint of one's own that lasts as long as the context, and ends with this process at the latest.
+
+    Others' work is graded on it, so it is held, see `start`.
+    """
     home = state_dir() / TEMPORARY
     _sweep(home)
     with scratch("footprint", home) as folder:
@@ -204,6 +210,7 @@ def temporary(
             course=course,
             progress=progress,
             bound=True,
+            held=True,
         )
         try:
             yield footprint

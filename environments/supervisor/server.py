@@ -43,6 +43,9 @@ class Plan(Strict):
     bound: bool
     image: str = Field(default="", description="of kind's nodes")
     lab_config: dict[str, Any] = Field(default_factory=dict, description="the lab's kind.yaml")
+    held: bool = Field(
+        default=False, description="whether no pod runs that anybody asks for; on local none does anyway"
+    )
 
 
 class StopRequest(BaseException):
@@ -137,7 +140,13 @@ def _provided(plan: Plan, directory: Path) -> ServedFootprint:
         from environments.kind.footprint import KindFootprint  # noqa: PLC0415
 
         return KindFootprint(
-            directory, plan.lab, plan.params, plan.binaries, image=plan.image, lab_config=plan.lab_config
+            directory,
+            plan.lab,
+            plan.params,
+            plan.binaries,
+            image=plan.image,
+            lab_config=plan.lab_config,
+            held=plan.held,
         )
     from environments.local.footprint import LocalFootprint  # noqa: PLC0415
 
