@@ -139,8 +139,11 @@ def start(
     progress: Progress = silent,
     bound: bool = False,
     engine: str = "",
+    held: bool = False,
 ) -> Footprint:
     """Start a footprint and wait until it is ready. A `bound` one ends with this process, whatever ends that.
+
+    In a `held` one pods are admitted and stored, and none runs but the judge's, whoever asks for it; on `local` none ever does.
 
     `course` is the course's root folder, where `kind` finds the lab's `kind.yaml`; the nearest one if not given. `engine`
     is a policy engine that stands beside OPA, on `kind`.
@@ -160,7 +163,7 @@ def start(
     plan = _plan(provider, lab, course, engine, progress)
     _make_empty(directory)
     (directory / PROVIDER_FILE).write_text(provider)
-    plan |= {"params": (params or practice()).model_dump(), "bound": bound}
+    plan |= {"params": (params or practice()).model_dump(), "bound": bound, "held": held}
     owner = _spawn(directory, plan)
     try:
         _await_ready(owner, directory, progress)
@@ -211,7 +214,10 @@ def temporary(
     course: Path | None = None,
     engine: str = "",
 ) -> Iterator[Footprint]:
-    """A footprint of one's own that lasts as long as the context, and ends with this process at the latest."""
+    """A footprint of one's own that lasts as long as the context, and ends with this process at the latest.
+
+    Others' work is graded on it, so it is held, see `start`.
+    """
     home = state_dir() / TEMPORARY
     _sweep(home)
     with scratch("footprint", home) as folder:
@@ -224,6 +230,7 @@ def temporary(
             progress=progress,
             bound=True,
             engine=engine,
+            held=True,
         )
         try:
             yield footprint

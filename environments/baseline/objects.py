@@ -12,7 +12,14 @@ import yaml
 from environments.baseline.legacy import legacy_objects
 from environments.baseline.people import OPERATOR, binding, judges_binding
 from environments.params import CloudParams
-from environments.platform import FACTS_CONFIGMAP, FACTS_NAMESPACE, OPERATORS_GROUP, SYSTEM_NAMESPACE, platform
+from environments.platform import (
+    CREW_STEM,
+    FACTS_CONFIGMAP,
+    FACTS_NAMESPACE,
+    OPERATORS_GROUP,
+    SYSTEM_NAMESPACE,
+    platform,
+)
 from environments.rights import RBAC_GROUP
 
 Object = dict[str, Any]
@@ -69,7 +76,7 @@ def webhook(url: str, ca: str) -> Object:
         **where_pods_are(),
     }
     kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
-    return {**kind, "metadata": {"name": "mod209-opa"}, "webhooks": [hook, _keeping_ours(hook)]}
+    return {**kind, "metadata": {"name": "mod209-opa"}, "webhooks": [hook, _rights(hook), _nodes(hook)]}
 
 
 def where_pods_are() -> Object:
@@ -80,14 +87,28 @@ def where_pods_are() -> Object:
     }
 
 
-def _keeping_ours(hook: Object) -> Object:
-    """The same for our own roles and bindings: nobody but the keeper changes those, and nobody takes their names."""
+def _rights(hook: Object) -> Object:
+    """Our own roles and bindings: nobody else changes those, and nobody takes their names."""
+    rule = _rule(RBAC_GROUP, ["roles", "rolebindings"]) | {"operations": ["CREATE", "UPDATE", "DELETE"]}
+    return _keeping(hook, "rbac.mod209.example", rule, "request.name.startsWith('mod209:')")
+
+
+def _nodes(hook: Object) -> Object:
+    """What runs on a node: nobody else names one, past the scheduler, and nobody gets into the judge's pods."""
+    rule = _rule("", ["pods", *(f"pods/{part}" for part in ("ephemeralcontainers", "exec", "attach", "portforward"))])
+    named = "request.operation == 'CREATE' && has(object.spec.nodeName) && object.spec.nodeName != ''"
+    ours = f"request.name.matches('^{CREW_STEM}[0-9]+$') || {named}"
+    return _keeping(hook, "nodes.mod209.example", rule | {"operations": ["CREATE", "UPDATE", "CONNECT"]}, ours)
+
+
+def _keeping(hook: Object, name: str, rule: Object, ours: str) -> Object:
+    """A webhook that asks OPA only about what is `ours`, and there nobody's policy but our own: the keeper alone may do it."""
     conditions = [
-        {"name": "ours", "expression": "request.name.startsWith('mod209:')"},
+        {"name": "ours", "expression": ours},
         {"name": "not-by-the-keeper", "expression": "!('system:masters' in request.userInfo.groups)"},
     ]
-    rule = _rule(RBAC_GROUP, ["roles", "rolebindings"]) | {"operations": ["CREATE", "UPDATE", "DELETE"]}
-    return {**hook, "name": "rbac.mod209.example", "rules": [rule], "matchConditions": conditions}
+    client = hook["clientConfig"] | {"url": f"{hook['clientConfig']['url']}v0/data/system/ours"}
+    return {**hook, "name": name, "clientConfig": client, "rules": [rule], "matchConditions": conditions}
 
 
 def _rule(group: str, resources: list[str]) -> Object:

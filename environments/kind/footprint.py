@@ -17,7 +17,7 @@ from environments.cleanroom import etcd_state, vault
 from environments.cleanroom.footprint import Progress, ServedFootprint
 from environments.errors import FootprintError
 from environments.kind import images, manifests, ways
-from environments.kind.clusters import Clusters, Furnisher, place
+from environments.kind.clusters import HOLD, SCHEDULERS, Clusters, Furnisher, on_node, place
 from environments.kind.crew import enlist, wait_enforced
 from environments.kind.engine import FOOTPRINT_LABEL, add_network, connect, failures, remove
 from environments.kind.falco import Watch
@@ -44,7 +44,7 @@ LOADED: Final = (*ON_EACH, "vault")
 
 
 class KindFootprint(ServedFootprint):
-    """A footprint of containers, in which pods run."""
+    """A footprint of containers, in which pods run; in a `held` one, only the judge's and those of the clusters themselves."""
 
     provider = "kind"
 
@@ -55,12 +55,15 @@ class KindFootprint(ServedFootprint):
         params: LearnerParams,
         binaries: dict[str, Path],
         own: Prepared,
+        *,
+        held: bool,
     ) -> None:
         super().__init__(directory, lab, params, binaries)
         self._image = own.image
         self._engine = own.engine
         self._falco = own.falco
         self._watch: Watch | None = None
+        self._held = held
         self._network = f"mod209-{secrets.token_hex(3)}"
         self._undertaker: Undertaker | None = None
         self._clusters: Clusters | None = None
@@ -122,27 +125,6 @@ class KindFootprint(ServedFootprint):
             found = dict(zip(self._nodes, pool.map(_mustered, self._nodes.values()), strict=True))
         clouds = {name: cloud.model_copy(update={"ways": found[name]}) for name, cloud in access.clouds.items()}
         return access.model_copy(update={"clouds": clouds})
-
-    def reset(self, only: str | None, params: LearnerParams | None) -> dict[str, Any]:
-        """As on every provider; then pods run again."""
-        report = super().reset(only, params)
-        self._schedule(wanted=True)
-        return report
-
-    def settle(self) -> dict[str, Any]:
-        """As on every provider. Pods that the judge asks for are stored, and never run: there are hundreds."""
-        self._schedule(wanted=False)
-        return super().settle()
-
-    def _schedule(self, *, wanted: bool) -> None:
-        """Let nodes take new pods, or none. A policy of the learner's may forbid that; then it only takes longer."""
-        for node in self._nodes.values():
-            with node.plane.keeper.client(timeout=30.0) as client:
-                client.patch(
-                    f"/api/v1/nodes/{node.container}",
-                    headers={"Content-Type": "application/merge-patch+json"},
-                    json={"spec": {"unschedulable": None if wanted else True}},
-                )
 
     def _give_up(self) -> None:
         """End all that is under way in other threads and processes."""
@@ -261,6 +243,8 @@ class KindFootprint(ServedFootprint):
         if self._engine:
             self._install(name, self._engine)
         self._await_calm(name)
+        if self._held:
+            self._hold(name)
         progress(f"{name} is ready")
 
     def _install(self, name: str, engine: Installed) -> None:
@@ -281,6 +265,12 @@ class KindFootprint(ServedFootprint):
                 return not before.changed(now)
 
             self._await(calm, f"{name} does not come to rest", every=1.0)
+
+    def _hold(self, name: str) -> None:
+        """From now on nothing starts on a cloud but what we write there ourselves: the scheduler has ended."""
+        node = self._nodes[name]
+        on_node(self._docker, node, HOLD)
+        self._await(lambda: not on_node(self._docker, node, SCHEDULERS), f"The scheduler of {name} does not end")
 
     def _await(self, what: Callable[[], bool], failing: str, every: float = POLL_SECONDS) -> None:
         deadline = time.monotonic() + READY_SECONDS

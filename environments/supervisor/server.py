@@ -45,6 +45,9 @@ class Plan(Strict):
     bound: bool
     own: dict[str, Any] = Field(default_factory=dict, description="what the provider alone knows to read")
     without: dict[Capability, str] = Field(default_factory=lambda: dict(UNASKED), description="see `Access.without`")
+    held: bool = Field(
+        default=False, description="whether no pod runs that anybody asks for; on local none does anyway"
+    )
 
 
 class StopRequest(BaseException):
@@ -141,7 +144,7 @@ def _provided(plan: Plan, directory: Path) -> ServedFootprint:
         from environments.kind.prepared import Prepared  # noqa: PLC0415
 
         own = Prepared.model_validate(plan.own)
-        return KindFootprint(directory, plan.lab, plan.params, plan.binaries, own)
+        return KindFootprint(directory, plan.lab, plan.params, plan.binaries, own, held=plan.held)
     from environments.local.footprint import LocalFootprint  # noqa: PLC0415
 
     return LocalFootprint(directory, plan.lab, plan.params, plan.binaries)
