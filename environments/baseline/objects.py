@@ -76,7 +76,7 @@ def webhook(url: str, ca: str) -> Object:
         **where_pods_are(),
     }
     kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
-    return {**kind, "metadata": {"name": "mod209-opa"}, "webhooks": [hook, _rights(hook), _nodes(hook)]}
+    return {**kind, "metadata": {"name": "mod209-opa"}, "webhooks": [hook, _rights(hook), _nodes(hook), _eyes(hook)]}
 
 
 def where_pods_are() -> Object:
@@ -101,14 +101,24 @@ def _nodes(hook: Object) -> Object:
     return _keeping(hook, "nodes.mod209.example", rule | {"operations": ["CREATE", "UPDATE", "CONNECT"]}, ours)
 
 
+def _eyes(hook: Object) -> Object:
+    """Kyverno's policies, which would look things up with the rights of its controller; where it is not, nothing asks."""
+    rule = _rule("policies.kyverno.io", ["validatingpolicies"]) | {"scope": "Cluster"}
+    return {**hook, "name": "eyes.mod209.example", "clientConfig": _at(hook, "eyes"), "rules": [rule]}
+
+
 def _keeping(hook: Object, name: str, rule: Object, ours: str) -> Object:
     """A webhook that asks OPA only about what is `ours`, and there nobody's policy but our own: the keeper alone may do it."""
     conditions = [
         {"name": "ours", "expression": ours},
         {"name": "not-by-the-keeper", "expression": "!('system:masters' in request.userInfo.groups)"},
     ]
-    client = hook["clientConfig"] | {"url": f"{hook['clientConfig']['url']}v0/data/system/ours"}
-    return {**hook, "name": name, "clientConfig": client, "rules": [rule], "matchConditions": conditions}
+    return {**hook, "name": name, "clientConfig": _at(hook, "ours"), "rules": [rule], "matchConditions": conditions}
+
+
+def _at(hook: Object, document: str) -> Object:
+    """Where OPA answers by one document of our own package."""
+    return {**hook["clientConfig"], "url": f"{hook['clientConfig']['url']}v0/data/system/{document}"}
 
 
 def _rule(group: str, resources: list[str]) -> Object:

@@ -55,3 +55,22 @@ reserved := {
 	"rbac.authorization.k8s.io": "[access] names that begin with mod209: are the platform's own: leave them as they are",
 	"": "[node] only the scheduler names a pod's node (leave out spec.nodeName), and pods crew-<number> are the platform's own",
 }
+
+# Kyverno's controller sees what learners may not, such as who the judge's people are, and its policies could look with its
+# eyes. What CEL has for that there are functions with a capital: resource.Get, http.Post. Comments count as space.
+eyes := {
+	"apiVersion": "admission.k8s.io/v1",
+	"kind": "AdmissionReview",
+	"response": object.union({"uid": input.request.uid, "allowed": true}, averted),
+}
+
+default averted := {}
+
+averted := {
+	"allowed": false,
+	"status": {"code": 403, "message": "[access] a policy may judge by what it is asked about, and look nothing else up"},
+} if {
+	walk(input.request.object.spec, [_, text])
+	is_string(text)
+	regex.match(`\.(\s|//[^\n]*\n)*[A-Z]\w*(\s|//[^\n]*\n)*\(`, text)
+}
