@@ -118,8 +118,13 @@ def test_only_what_nobody_owns_is_left_over() -> None:
     def network(name: str, directory: str) -> Any:
         return SimpleNamespace(name=name, attrs={"Labels": {"mod209.footprint": directory}})
 
-    networks = SimpleNamespace(list=lambda filters: [network("a", "/owned"), network("b", "/dead"), network("c", "")])
-    found = abandoned(SimpleNamespace(networks=networks), lambda path: path == Path("/owned"))
+    def owned(path: Path) -> bool:
+        if path == Path("/anothers"):
+            raise PermissionError(path)
+        return path == Path("/owned")
+
+    there = [network("a", "/owned"), network("b", "/dead"), network("c", ""), network("d", "/anothers")]
+    found = abandoned(SimpleNamespace(networks=SimpleNamespace(list=lambda filters: there)), owned)
     assert [one.network for one in found] == ["b", "c"]
 
 
