@@ -161,10 +161,13 @@ def start(
             f"The footprint in {directory} is running already.", hint=f"Look at it: mod209 status {lab}"
         )
     plan = _plan(provider, lab, course, engine, progress)
-    _make_empty(directory)
-    (directory / PROVIDER_FILE).write_text(provider)
     plan |= {"params": (params or practice()).model_dump(), "bound": bound, "held": held}
-    owner = _spawn(directory, plan)
+    try:
+        _make_empty(directory)
+        (directory / PROVIDER_FILE).write_text(provider)
+        owner = _spawn(directory, plan)
+    except OSError as error:
+        raise _storage(error, directory) from None
     try:
         _await_ready(owner, directory, progress)
     except BaseException:
@@ -285,11 +288,8 @@ class _ToolNews:
 
 
 def _make_empty(directory: Path) -> None:
-    try:
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True, mode=0o700)
-    except OSError as error:
-        raise _storage(error, directory) from None
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True, mode=0o700)
 
 
 def _spawn(directory: Path, plan: dict[str, Any]) -> subprocess.Popen[str]:
@@ -314,7 +314,7 @@ def _await_ready(owner: subprocess.Popen[str], directory: Path, progress: Progre
         elif "ready" in message:
             return
         else:
-            raise FootprintError(message["error"], hint=message["hint"])
+            raise protocol.error_of(message)
     log = directory / "supervisor.log"
     text = tail(log)
     if os.strerror(errno.ENOSPC) in text:

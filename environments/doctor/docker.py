@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import httpx
 
+from environments.doctor import clusters
 from environments.doctor.finding import Finding, Machine, fine
 from environments.doctor.machine import CLUSTERS_BYTES, GIB
-from environments.footprint import is_running
-from environments.kind.engine import FOOTPRINT_LABEL
 
 SECONDS: Final = 5.0
 DAEMON: Final = "Docker"
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 SOCKET_HOST: Final = "http://docker"
 INSTALL: Final = "Install it: apt-get install docker.io (WSL2: switch on Docker Desktop's integration; macOS: use the container image)"
 START: Final = "Start it: systemctl start docker (without systemd, as root: dockerd &)"
@@ -49,11 +49,18 @@ def docker(machine: Machine) -> Iterator[Finding]:
         seen = f"{free / GIB:.1f} GiB are free where Docker keeps its images; clusters and their image take 8."
         yield Finding(group="kind", name=DAEMON, state="warning", seen=seen, cure="Look what can go: docker system df")
     yield from _capabilities(machine, told)
-    owners = [Path((one.get("Labels") or {}).get(FOOTPRINT_LABEL) or "/") for one in told["networks"]]
-    if dead := [owner for owner in owners if not is_running(owner)]:
-        seen = f"Clusters of {len(dead)} footprints run whose supervisor is gone: {', '.join(map(str, dead[:3]))}."
-        cure = "mod209 down LAB removes that lab's; the next mod209 up with --provider kind removes all."
-        yield Finding(group="kind", name=DAEMON, state="warning", seen=seen, cure=cure)
+    if host := _elsewhere():
+        seen = f"DOCKER_HOST is {host}: clusters need a daemon on this machine, whose files and loopback they share."
+        yield Finding(group="kind", name=DAEMON, state="problem", seen=seen, cure="Unset it, and start a daemon here.")
+    yield from clusters.around(told)
+
+
+def _elsewhere() -> str:
+    """The daemon that the environment names, if it is none of this machine's."""
+    host = os.environ.get("DOCKER_HOST", "")
+    address = re.sub(r"^\w+://(.*@)?", "", host)  # without a password
+    here = not host or host.startswith("unix://") or address.rpartition(":")[0].strip("[]") in LOOPBACK
+    return "" if here else address
 
 
 def _ask(machine: Machine) -> dict[str, Any] | Finding:
@@ -69,9 +76,8 @@ def _ask(machine: Machine) -> dict[str, Any] | Finding:
             _knock(path)
         with httpx.Client(transport=transport, base_url=base, timeout=SECONDS) as client:
             told: dict[str, Any] = client.get("/info").raise_for_status().json()
-            networks = client.get("/networks", params={"filters": json.dumps({"label": [FOOTPRINT_LABEL]})})
-            return told | {"networks": networks.json()}
-    except (httpx.HTTPError, ValueError, OSError) as error:
+            return told | clusters.ask(client)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
         return _absent(host, error)
 
 

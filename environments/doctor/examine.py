@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -11,10 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from environments.doctor.clusters import programs
 from environments.doctor.docker import docker
 from environments.doctor.finding import Finding, Machine, fine
 from environments.doctor.machine import clock, disk, limits, memory, ports, proxies, runtime
-from environments.errors import CourseError
 from environments.footprint import TEMPORARY, is_running
 from environments.paths import state_dir
 from environments.toolchain import locate
@@ -26,14 +27,22 @@ Examination = Callable[[Machine], Iterator[Finding]]
 
 def examine(machine: Machine | None = None) -> list[Finding]:
     """Look at everything; never raises."""
+    if platform.system() != "Linux":
+        return [_not_linux()]
     found: list[Finding] = []
     for look in EXAMINATIONS:
         try:
             found += look(machine or Machine())
-        except (CourseError, OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError) as error:
+        except Exception as error:  # noqa: BLE001 - a machine can be amiss in more ways than we think of
             seen = f"This could not be looked at: {type(error).__name__}: {error}"
             found.append(Finding(group="labs", name=look.__name__, state="warning", seen=seen))
     return found
+
+
+def _not_linux() -> Finding:
+    seen = f"This is {platform.system()}, and the labs' servers run on Linux."
+    cure = "macOS: use the container image or a hub. Windows: use WSL2."
+    return Finding(group="labs", name="versions", state="problem", seen=seen, cure=cure)
 
 
 def versions(machine: Machine) -> Iterator[Finding]:  # noqa: ARG001 - every examination takes the machine
@@ -60,6 +69,15 @@ def leftovers(machine: Machine) -> Iterator[Finding]:  # noqa: ARG001
             seen=seen,
             cure="The next mod209 grade or verify removes them.",
         )
+
+
+def root(machine: Machine) -> Iterator[Finding]:  # noqa: ARG001
+    """Whether a cage can have a real user of its own."""
+    if os.geteuid() == 0:
+        yield fine("grading", "root", "You are root, so that each cage has a user of its own.")
+    else:
+        seen, cure = "You are not root: no cage can have a user of its own.", "Grade as root: sudo mod209 grade …"
+        yield Finding(group="grading", name="root", state="problem", seen=seen, cure=cure)
 
 
 def cage(machine: Machine) -> Iterator[Finding]:
@@ -112,7 +130,9 @@ EXAMINATIONS: Final[tuple[Examination, ...]] = (
     proxies,
     limits,
     leftovers,
+    programs,
     docker,
     runtime,
+    root,
     cage,
 )

@@ -41,6 +41,11 @@ SIGNS: Final = (
         "Run it again.",
     ),
     (
+        re.compile(r"Cannot connect to the Docker daemon|error during connect"),
+        "the Docker daemon does not answer any more.",
+        "Start it, and run this again: it removes what is left.",
+    ),
+    (
         re.compile(r"already exist for a cluster"),
         "a cluster of that name is there already.",
         "Remove it: kind get clusters, then kind delete cluster --name NAME",
@@ -149,12 +154,13 @@ class Furnisher:
                 raise FootprintError(f"The node of {self._node.plane.name} does not come up.", hint="Run it again.")
 
     def _answers(self, argv: list[str]) -> bool:
-        from docker.errors import APIError, NotFound  # noqa: PLC0415
+        from docker.errors import APIError  # noqa: PLC0415
 
-        try:
-            return bool(self._client.containers.get(self._node.container).exec_run(argv).exit_code == 0)
-        except (NotFound, APIError):  # kind has not made it yet, or it has not started
-            return False
+        with failures():
+            try:
+                return bool(self._client.containers.get(self._node.container).exec_run(argv).exit_code == 0)
+            except APIError:  # kind has not made it yet, or it has not started
+                return False
 
 
 def place(client: Any, node: Node, name: str, pod: Object) -> None:

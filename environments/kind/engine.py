@@ -8,9 +8,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from environments.errors import FootprintError
+from environments.errors import FootprintError, StorageError
 
 FOOTPRINT_LABEL: Final = "mod209.footprint"  # on a network: the directory of the footprint that it belongs to
+BUILDING_LABEL: Final = (
+    "mod209.building"  # on a container from which a node image is made: the cache of whoever makes it
+)
 CLUSTER_LABEL: Final = "io.x-k8s.kind.cluster"  # kind's own, on every node
 REQUEST_SECONDS: Final = 600  # committing a node image takes a busy machine minutes
 REMOVE_SECONDS: Final = 30.0
@@ -61,14 +64,27 @@ def connect() -> Any:
 
 @contextmanager
 def failures(what: str = "Docker failed") -> Iterator[None]:
-    """Make the daemon's errors ours: it refuses, or dies in the middle."""
+    """Make the daemon's errors ours: it refuses, or dies in the middle.
+
+    Raises:
+        FootprintError: `what`, and why.
+        StorageError: the daemon's disk is full.
+    """
     from docker.errors import DockerException  # noqa: PLC0415
-    from requests.exceptions import RequestException  # noqa: PLC0415 - as what a daemon's end shows
+    from requests.exceptions import RequestException  # noqa: PLC0415 - as what a daemon's end shows, or as one of the next
+    from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
     try:
         yield
-    except (DockerException, RequestException) as error:
-        raise FootprintError(f"{what}: {_short(error)}.", hint=HINT) from None
+    except (DockerException, RequestException, HTTPError) as error:
+        reason = _short(error)
+        if "no space left on device" in reason:
+            raise StorageError(
+                "The disk of the Docker daemon is full.", hint="Free some space. What Docker holds: docker system df"
+            ) from None
+        gone = not isinstance(error, DockerException)
+        sentence = "The Docker daemon does not answer any more" if gone else what
+        raise FootprintError(f"{sentence}: {reason}.", hint=HINT) from None
 
 
 def leftovers(client: Any) -> list[Leftover]:

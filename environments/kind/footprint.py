@@ -148,7 +148,12 @@ class KindFootprint(ServedFootprint):
         return servers
 
     def _node_status(self, node: Node) -> dict[str, Any]:
-        container = self._docker.containers.get(node.container)
+        from docker.errors import NotFound  # noqa: PLC0415 - an extra
+
+        try:
+            container = self._docker.containers.get(node.container)
+        except NotFound:  # somebody removed it
+            return {"pid": 0, "state": "gone", "rss_bytes": 0}
         about = container.attrs["State"]
         memory = container.stats(stream=False, one_shot=True).get("memory_stats", {})
         files = memory.get("stats", {})

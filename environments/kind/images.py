@@ -8,17 +8,21 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
+import shutil
 import tarfile
+import threading
 from pathlib import Path
 from typing import Final
 
 from environments.errors import StorageError
 from environments.paths import cache_dir
+from environments.scratch import scratch
 from environments.toolchain import Tool
 from environments.toolchain.catalog import architecture
+from environments.toolchain.store import flock
 
 BIN: Final = "/usr/local/bin"
+SCRATCH: Final = "image"
 MOUNT: Final = "/mod209-images"  # where nodes find the archives
 
 
@@ -41,14 +45,17 @@ def archive(tool: Tool) -> Path:
     about = tool.path.stat()
     mark = hashlib.sha256(f"{tool.path} {about.st_size} {about.st_mtime_ns}".encode()).hexdigest()[:16]
     path = folder() / f"{tool.name}-{tool.version}-{mark}.tar"
-    if not path.exists():
-        part = path.with_suffix(f".part-{os.getpid()}")
+    if path.exists():
+        return path
+    # One writer at a time: whatever else is on its way there was left by one that was killed.
+    with flock(folder() / ".lock", threading.Event(), lambda: None):
         try:
-            folder().mkdir(parents=True, exist_ok=True)
-            write(part, tool, reference(tool.name, tool.version))
-            part.replace(path)
+            for left in folder().glob(f"mod209-{SCRATCH}-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            with scratch(SCRATCH, folder()) as room:
+                write(room / path.name, tool, reference(tool.name, tool.version))
+                (room / path.name).replace(path)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise StorageError(
                 f"Cannot write the image of {tool.name} to {folder()}: {error.strerror}.",
                 hint="Free some space, or set MOD209_CACHE to a folder on another disk.",

@@ -10,8 +10,15 @@ from environments.kind.engine import Leftover, leftovers, remove
 
 
 def abandoned(client: Any, owned: Callable[[Path], bool]) -> list[Leftover]:
-    """Footprints of whose directory `owned` says that no supervisor has it."""
-    return [one for one in leftovers(client) if not (one.directory and owned(Path(one.directory)))]
+    """Footprints of whose directory `owned` says that no supervisor has it. One that we may not look into is another user's."""
+
+    def is_owned(directory: Path) -> bool:
+        try:
+            return owned(directory)
+        except PermissionError:
+            return True
+
+    return [one for one in leftovers(client) if not (one.directory and is_owned(Path(one.directory)))]
 
 
 def sweep(client: Any, owned: Callable[[Path], bool]) -> list[Leftover]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from environments.errors import CourseError, FootprintError
+from environments.errors import CourseError, FootprintError, StorageError
 
 CONTROL = "control.sock"
 MAX_LINE = 8 << 20
@@ -34,6 +34,7 @@ def request(directory: Path, operation: str, **arguments: Any) -> Any:
 
     Raises:
         FootprintError: it is not running, or what it was asked failed.
+        StorageError: that failed because the disk is full.
     """
     with socket.socket(socket.AF_UNIX) as link:
         link.settimeout(REQUEST_SECONDS)
@@ -47,7 +48,7 @@ def request(directory: Path, operation: str, **arguments: Any) -> Any:
                 "The footprint is not running, or does not answer.", hint="Start it: mod209 up zero-trust"
             ) from None
     if "error" in answer:
-        raise FootprintError(answer["error"], hint=answer["hint"])
+        raise error_of(answer)
     return answer["result"]
 
 
@@ -70,9 +71,15 @@ def receive(link: socket.socket) -> dict[str, Any]:
     return message
 
 
-def failure(error: CourseError) -> dict[str, str]:
+def failure(error: CourseError) -> dict[str, Any]:
     """An expected error as a message."""
-    return {"error": error.message, "hint": error.hint}
+    return {"error": error.message, "hint": error.hint, "storage": isinstance(error, StorageError)}
+
+
+def error_of(message: dict[str, Any]) -> CourseError:
+    """The error that a message of `failure` tells of."""
+    kind = StorageError if message.get("storage") else FootprintError
+    return kind(message["error"], hint=message["hint"])
 
 
 @contextmanager

@@ -8,6 +8,7 @@ children die with the thread that started them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -24,7 +25,7 @@ from pydantic import Field
 
 from environments.access import UNASKED
 from environments.cleanroom.footprint import ServedFootprint
-from environments.errors import CourseError, FootprintError
+from environments.errors import CourseError, FootprintError, StorageError
 from environments.labspec import Capability
 from environments.params import LearnerParams
 from environments.supervisor import protocol
@@ -127,14 +128,26 @@ def main(directory: Path) -> int:
         Server(footprint, plan.bound).run(lambda: _emit(ready={"seconds": seconds}))
     except (StopRequest, BrokenPipeError):  # a broken pipe: whoever wanted the footprint is gone
         return 0
-    except CourseError as error:
-        _emit(**protocol.failure(error))
-        return error.exit_code
+    except (CourseError, OSError) as error:
+        known = error if isinstance(error, CourseError) else _storage(error, directory)
+        _emit(**protocol.failure(known))
+        return known.exit_code
     finally:
         if footprint:
             footprint.stop()
         (directory / protocol.CONTROL).unlink(missing_ok=True)
     return 0
+
+
+def _storage(error: OSError, directory: Path) -> StorageError:
+    """A full disk, told on the pipe: it may be the one that our log is on.
+
+    Raises:
+        OSError: it is something else.
+    """
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    return StorageError(f"The disk below {directory} is full.", hint="Free some space, or move MOD209_STATE.")
 
 
 def _provided(plan: Plan, directory: Path) -> ServedFootprint:

@@ -12,6 +12,7 @@ from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from typer import Typer
@@ -20,10 +21,14 @@ from typer.testing import CliRunner
 from environments.doctor import Finding, examine
 from environments.doctor import docker as docker_module
 from environments.doctor.cli import doctor_command
-from environments.doctor.examine import cage
+from environments.doctor.clusters import programs
+from environments.doctor.examine import cage, root
 from environments.doctor.finding import Machine
 from environments.doctor.machine import clock, disk, limits, memory, proxies
 from environments.errors import FootprintError
+from environments.kind.nodeimage.inputs import reference
+from environments.kind.nodeimage.sources import LOCK, STOCK
+from environments.toolchain.store import flock
 
 FULL = "000001ffffffffff"
 
@@ -34,14 +39,19 @@ class Daemon(ThreadingMixIn, UnixStreamServer):
     daemon_threads = True
     info: dict[str, Any]
     networks: list[dict[str, Any]]
+    building: list[dict[str, Any]]
+    images: tuple[str, ...]
 
 
 class Answers(BaseHTTPRequestHandler):
     server: Daemon
 
     def do_GET(self) -> None:
-        body = json.dumps(self.server.networks if self.path.startswith("/networks") else self.server.info).encode()
-        self.send_response(200)
+        path, held = unquote(self.path.partition("?")[0]), self.server
+        known = {"/info": held.info, "/networks": held.networks, "/containers/json": held.building}
+        known |= {f"/images/{name}/json": {} for name in held.images}
+        body = json.dumps(known.get(path)).encode()
+        self.send_response(200 if path in known else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -54,9 +64,16 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def daemon(folder: Path, networks: list[dict[str, Any]] | None = None, **info: Any) -> Iterator[Machine]:
+def daemon(
+    folder: Path,
+    networks: list[dict[str, Any]] | None = None,
+    building: list[dict[str, Any]] | None = None,
+    images: tuple[str, ...] = (STOCK,),
+    **info: Any,
+) -> Iterator[Machine]:
     with Daemon(str(folder / "d.sock"), Answers) as server:
         server.info, server.networks = {"ServerVersion": "29.0", "CgroupVersion": "2", **info}, networks or []
+        server.building, server.images = building or [], images
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield machine(folder).model_copy(update={"socket": folder / "d.sock"})
         server.shutdown()
@@ -85,12 +102,13 @@ def bad(found: Iterator[Finding]) -> dict[str, Finding]:
 @pytest.fixture(autouse=True)
 def _no_docker_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.delenv("MOD209_NODE_IMAGE", raising=False)
 
 
 def test_a_daemon_that_is_well_has_nothing_to_mend(tmp_path: Path) -> None:
     with daemon(tmp_path) as here:
         found = list(docker_module.docker(here))
-    assert [one.state for one in found] == ["ok", "ok"]
+    assert [one.state for one in found] == ["ok", "ok", "ok"]
     assert "29.0 answers, cgroup v2" in found[0].seen
 
 
@@ -126,6 +144,74 @@ def test_clusters_whose_supervisor_is_gone_are_told_of(tmp_path: Path) -> None:
     assert "mod209 down" in found.cure
 
 
+def test_clusters_of_another_user_are_nobodys_business(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(directory: Path) -> bool:
+        raise PermissionError(directory)
+
+    monkeypatch.setattr("environments.doctor.clusters.is_running", forbidden)
+    with daemon(tmp_path, [{"Name": "mod209-x", "Labels": {"mod209.footprint": "/theirs"}}]) as here:
+        assert bad(docker_module.docker(here)) == {}
+
+
+def test_what_a_killed_build_of_a_node_image_left_is_told_of_and_a_running_one_is_not(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / LOCK).touch()
+    names = ("runs", "killed", "gone")
+    building = [{"Id": f"{name}-0123456789", "Labels": {"mod209.building": str(tmp_path / name)}} for name in names]
+    with daemon(tmp_path, building=building) as here, flock(tmp_path / "runs" / LOCK, threading.Event(), lambda: None):
+        [found] = bad(docker_module.docker(here)).values()
+    assert found.cure == "docker rm --force killed-01234 gone-0123456"
+
+
+@pytest.mark.parametrize(
+    ("images", "named", "seen", "cure"),
+    [
+        ((), "", "none yet", "make node"),
+        ((STOCK,), "mine:1", "MOD209_NODE_IMAGE is mine:1, which Docker does not have", "unset it"),
+    ],
+)
+def test_a_node_image_that_is_not_there_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: tuple[str, ...], named: str, seen: str, cure: str
+) -> None:
+    monkeypatch.setenv("MOD209_NODE_IMAGE", named)
+    with daemon(tmp_path, images=images) as here:
+        [found] = bad(docker_module.docker(here)).values()
+    assert seen in found.seen
+    assert cure in found.cure
+
+
+@pytest.mark.parametrize("images", [(STOCK,), (reference(),)])
+def test_a_node_image_that_is_there_is_named(tmp_path: Path, images: tuple[str, ...]) -> None:
+    with daemon(tmp_path, images=images) as here:
+        assert f"{images[0]} is there." in [one.seen for one in docker_module.docker(here) if one.state == "ok"]
+
+
+@pytest.mark.parametrize(
+    ("host", "elsewhere"),
+    [
+        ("unix:///run/d.sock", ""),
+        ("tcp://127.0.0.1:2375", ""),
+        ("tcp://[::1]:2375", ""),
+        ("tcp://big.example:2376", "big.example:2376"),
+        ("ssh://me@big.example:22", "big.example:22"),
+    ],
+)
+def test_a_daemon_on_another_machine_is_told_from_one_here(
+    monkeypatch: pytest.MonkeyPatch, host: str, elsewhere: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    assert docker_module._elsewhere() == elsewhere
+
+
+def test_what_clusters_need_beside_a_daemon_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("environments.doctor.clusters.find_spec", lambda name: None)
+    monkeypatch.setattr("environments.doctor.clusters.locate", lambda name: None)
+    found = bad(programs(machine(tmp_path)))
+    assert "pip install docker" in [one.cure for one in found.values()]
+    assert "Not here yet: kind, ways." in found
+
+
 @pytest.mark.parametrize(
     ("programs", "seen", "cure"),
     [((), "not installed", "apt-get install"), (("docker", "dockerd"), "does not run", "systemctl start docker")],
@@ -149,6 +235,15 @@ def test_a_docker_host_where_nobody_answers_is_named_without_its_password(
     [found] = bad(docker_module.docker(machine(tmp_path))).values()
     assert "127.0.0.1:9" in found.seen
     assert "secret" not in found.seen + found.cure
+
+
+@pytest.mark.parametrize("host", ["tcp://[broken", "ssh://nowhere.example", "nonsense"])
+def test_a_docker_host_that_is_no_address_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    [found] = bad(docker_module.docker(machine(tmp_path))).values()
+    assert host in found.seen
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
@@ -207,6 +302,19 @@ def test_what_fails_itself_is_a_finding(tmp_path: Path) -> None:
     found = examine(Machine(proc=tmp_path / "nothing", sys=tmp_path, socket=tmp_path / "s"))
     assert any(one.name == "memory" and "could not be looked at" in one.seen for one in found)
     assert {one.name for one in found} > {"versions", "disk", "ports"}
+
+
+def test_another_system_is_told_where_the_labs_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    [found] = examine()
+    assert (found.state, "container image" in found.cure) == ("problem", True)
+
+
+@pytest.mark.parametrize(("uid", "state"), [(0, "ok"), (1000, "problem")])
+def test_grading_needs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, state: str) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    [found] = root(machine(tmp_path))
+    assert (found.state, bool(found.cure)) == (state, uid != 0)
 
 
 def test_the_command_says_all_in_json_and_by_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:

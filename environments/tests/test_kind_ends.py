@@ -11,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from environments.footprint import Footprint, is_running
+from environments.errors import FootprintError
+from environments.footprint import Footprint, forget, is_running
 from environments.kind.engine import engine, leftovers, nodes
+from environments.tests.dying_daemon import DyingDaemon
 from environments.tests.test_footprint import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.clusters]
@@ -52,3 +54,23 @@ def test_an_end_in_the_middle_of_a_start_leaves_nothing(tmp_path: Path, number: 
             up.send_signal(number)
     assert until(lambda: left(directory) == [], 60)
     assert until(lambda: not is_running(directory))
+
+
+def test_a_daemon_that_dies_in_the_middle_of_a_start_is_one_sentence_and_what_it_kept_goes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "zero-trust"
+    daemon = DyingDaemon(tmp_path / "d.sock")
+    env = {**os.environ, "MOD209_STATE": str(tmp_path), "DOCKER_HOST": daemon.host, "COLUMNS": "200"}
+    with subprocess.Popen(UP, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env) as up:
+        assert until(lambda: any(name.endswith("control-plane") for name in left(directory)), 120)
+        daemon.die()
+        said = up.communicate(timeout=60)[1]
+    assert up.returncode == FootprintError.exit_code, said
+    assert "Docker daemon does not answer" in said
+    assert "Traceback" not in said
+    assert not is_running(directory)
+    assert left(directory)
+    monkeypatch.setenv("MOD209_STATE", str(tmp_path))
+    assert forget("zero-trust")
+    assert left(directory) == []

@@ -14,14 +14,12 @@ from typing import Any
 
 import pytest
 import yaml
-from docker.errors import ImageNotFound
 
 from environments.errors import BadInputError, FootprintError, StorageError
 from environments.kind import images, node
 from environments.kind.clusters import Clusters
 from environments.kind.leftovers import abandoned
 from environments.kind.nodeimage import inputs
-from environments.kind.nodeimage.sources import ensure
 from environments.kind.prepare import KindConfig
 from environments.toolchain import Tool
 from environments.yamlfile import load_yaml
@@ -120,8 +118,13 @@ def test_only_what_nobody_owns_is_left_over() -> None:
     def network(name: str, directory: str) -> Any:
         return SimpleNamespace(name=name, attrs={"Labels": {"mod209.footprint": directory}})
 
-    networks = SimpleNamespace(list=lambda filters: [network("a", "/owned"), network("b", "/dead"), network("c", "")])
-    found = abandoned(SimpleNamespace(networks=networks), lambda path: path == Path("/owned"))
+    def owned(path: Path) -> bool:
+        if path == Path("/anothers"):
+            raise PermissionError(path)
+        return path == Path("/owned")
+
+    there = [network("a", "/owned"), network("b", "/dead"), network("c", ""), network("d", "/anothers")]
+    found = abandoned(SimpleNamespace(networks=SimpleNamespace(list=lambda filters: there)), owned)
     assert [one.network for one in found] == ["b", "c"]
 
 
@@ -130,13 +133,3 @@ def test_the_node_image_is_named_by_its_recipe() -> None:
     assert version == inputs.kubernetes()
     assert inputs.digest().startswith(mark)
     assert len(mark) == 12
-
-
-def test_a_node_image_of_ones_own_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Images:
-        def get(self, name: str) -> None:
-            raise ImageNotFound(name)
-
-    monkeypatch.setenv("MOD209_NODE_IMAGE", "mine:1")
-    with pytest.raises(BadInputError, match="no image mine:1"):
-        ensure(SimpleNamespace(images=Images()), lambda _: None)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from environments.errors import ToolError
 from environments.toolchain import locate, resolve
-from environments.toolchain.catalog import GO_WHEEL, MODULES, architecture, catalog, spec_of, wanted_by
+from environments.toolchain.catalog import GO_WHEEL, MODULES, architecture, catalog, sources_digest, spec_of, wanted_by
 from environments.toolchain.golang import OLDEST_GO
 
 SERVERS = {"etcd", "kube-apiserver", "kubectl", "opa", "vault"}
@@ -43,6 +45,25 @@ def test_our_own_tools_have_their_source_here_and_say_their_version(name: str) -
     [root] = re.findall(r"^module (\S+)", (module / "go.mod").read_text(), re.MULTILINE)
     assert (module / spec.build.package.removeprefix(root).lstrip("/") / "main.go").is_file()
     assert spec.build.stamp == "main.version"
+
+
+@pytest.mark.parametrize("name", sorted(OURS | OF_NODES))
+def test_a_tool_of_our_own_is_named_by_its_sources(name: str) -> None:
+    spec = spec_of(name)
+    assert spec.version.endswith(f"-{sources_digest(MODULES / spec.build.module)[:12]}")
+
+
+@pytest.mark.parametrize("file", ["main.go", "sub/other.go", "go.mod", "go.sum"])
+@pytest.mark.parametrize("change", [lambda path: path.write_text("changed"), lambda path: path.unlink()])
+def test_every_change_of_a_source_is_another_digest(tmp_path: Path, file: str, change: Callable[[Path], None]) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("main.go", "sub/other.go", "go.mod", "go.sum", "built", "notes.md"):
+        (tmp_path / name).write_text(name)
+    before = sources_digest(tmp_path)
+    (tmp_path / "built").write_text("by go build in the folder")
+    assert sources_digest(tmp_path) == before
+    change(tmp_path / file)
+    assert sources_digest(tmp_path) != before
 
 
 @pytest.mark.parametrize("module", sorted(path.name for path in MODULES.iterdir()))

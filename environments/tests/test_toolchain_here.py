@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from environments.errors import StorageError
+from environments.errors import StorageError, ToolError
 from environments.tests.toolchain_mirror import ANSWERS, Machine, fake_binary
 from environments.toolchain import catalog, locate, resolve
+from environments.toolchain.catalog import MODULES
 
 pytest_plugins = ["environments.tests.toolchain_fixtures"]
 
@@ -93,6 +97,29 @@ def test_warm_resolution_takes_less_than_30_ms(cached: Machine) -> None:
         return time.perf_counter() - start
 
     assert min(seconds() for _ in range(5)) < 0.030
+
+
+@pytest.fixture
+def own_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Our own modules, to be changed; what is known of them is forgotten before and after."""
+    module = sys.modules["environments.toolchain.catalog"]  # that attribute of the package is the function
+    monkeypatch.setattr(module, "MODULES", shutil.copytree(MODULES, tmp_path / "modules"))
+    yield tmp_path / "modules"
+    catalog.cache_clear()
+
+
+def test_a_tool_of_our_own_whose_source_changed_is_not_run_any_more(cached: Machine, own_sources: Path) -> None:
+    stale = cached.put("ways", fake_binary("ways"))
+    assert locate("reach") is not None
+    assert locate("ways") is not None
+    for name in ("reach", "ways"):
+        (own_sources / name / "new.go").write_text("package main\n")
+    catalog.cache_clear()
+    assert locate("reach") is None
+    assert locate("ways") is None  # nor from PATH, nor from a folder of tools
+    cached.environment.setenv("MOD209_TOOLS", str(stale.parent))
+    with pytest.raises(ToolError, match=f"{stale} is another version"):
+        resolve(["ways"])
 
 
 def test_a_cache_filled_by_root_serves_every_user(cached: Machine) -> None:

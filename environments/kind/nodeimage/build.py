@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from environments.errors import FootprintError, StorageError
+from environments.errors import FootprintError
 from environments.kind import images
-from environments.kind.engine import failures
+from environments.kind.engine import BUILDING_LABEL, failures
+from environments.kind.nodeimage.debian import USERLAND, docker_build, full, is_full, layers
 from environments.kind.nodeimage.inputs import (
     BASE,
     FILES,
@@ -30,12 +29,11 @@ from environments.kind.nodeimage.inputs import (
 )
 from environments.paths import cache_dir
 from environments.scratch import scratch
-from environments.supervisor.process import tail
 from environments.toolchain import Tool, resolve
 from environments.toolchain.build import copy_source
 
-DEBIAN: Final = "mod209/debian:trixie"
-BOOTSTRAP_SECONDS: Final = 1800.0
+NODE_BASE: Final = "mod209/node-base:latest"
+SCRATCH: Final = "node-image"
 KIND_MODULE: Final = "sigs.k8s.io/kind"
 PINNED: Final = "io.cri-containerd.pinned=pinned"  # the kubelet must not clear away what cannot be pulled again
 ENTRYPOINT: Final = 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]'
@@ -63,86 +61,12 @@ def build(engine: Any, progress: Progress) -> str:
         StorageError: the disk is full.
     """
     programs = resolve(PROGRAMS, progress=lambda event: progress(f"node image: {event.tool} {event.stage.value}"))
-    with scratch("node-image", cache_dir()) as folder, failures("The node image could not be built"):
-        _debian(engine, folder, progress)
-        context = folder / "context"
-        shutil.copytree(FILES, context)
-        (context / "sources.list").write_text("\n".join(_apt_sources()) + "\n")
-        progress("node image: Debian packages")
-        for name in ("userland", "packages"):
-            tag = "mod209/userland:trixie" if name == "userland" else "mod209/node-packages:trixie"
-            _docker_build(engine, context, f"Dockerfile.{name}", tag, network_mode="host")
+    with scratch(SCRATCH, cache_dir()) as folder, failures("The node image could not be built"):
+        layers(engine, folder, progress)
         progress("node image: putting it together")
         _base(engine, folder, programs)
         _commit(engine, folder, programs)
     return reference()
-
-
-def _debian(engine: Any, folder: Path, progress: Progress) -> None:
-    """Debian's smallest system as an image, from the mirror that this machine's own apt uses."""
-    if engine.images.list(name=DEBIAN):
-        return
-    if not shutil.which("debootstrap"):
-        raise FootprintError(
-            "The node image is made of Debian packages, and debootstrap is missing.",
-            hint="Install it, as root: apt-get install debootstrap",
-        )
-    progress("node image: Debian's base system")
-    log, root = folder / "debootstrap.log", folder / "root"
-    [mirror, *_] = _mirrors()
-    with log.open("wb") as stream:
-        ended = subprocess.run(
-            ["debootstrap", "--variant=minbase", "trixie", str(root), mirror],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            timeout=BOOTSTRAP_SECONDS,
-            check=False,
-        )
-    if ended.returncode != 0:
-        raise FootprintError(f"debootstrap failed:\n{tail(log)}", hint="It needs root, and the mirror that apt uses.")
-    for waste in ("var/lib/apt/lists", "var/cache/apt/archives", "usr/share/doc", "usr/share/man", "usr/share/locale"):
-        shutil.rmtree(root / waste, ignore_errors=True)
-        (root / waste).mkdir(parents=True)
-    archive = folder / "root.tar"
-    with tarfile.open(archive, "w") as tar:
-        tar.add(root, ".")
-    shutil.rmtree(root)
-    engine.api.import_image_from_file(str(archive), *DEBIAN.split(":"), changes=['CMD ["/bin/bash"]'])
-    archive.unlink()
-
-
-def _mirrors() -> list[str]:
-    """Addresses that this machine's apt uses, Debian's own first."""
-    try:
-        argv = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
-        ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
-        raise FootprintError(
-            "Only a Debian machine can build the node image.",
-            hint="Pull kindest/node, or bring an archive of the image in the folder MOD209_TOOLS.",
-        ) from None
-    found = dict.fromkeys(line.strip().rstrip("/") for line in ended.stdout.splitlines() if line.strip())
-    return sorted(found, key=lambda one: "security" in one)
-
-
-def _apt_sources() -> Iterator[str]:
-    mirrors = _mirrors()
-    yield f"deb {mirrors[0]} trixie main"
-    yield f"deb {mirrors[0]} trixie-updates main"
-    yield from (f"deb {one} trixie-security main" for one in mirrors if "security" in one)
-
-
-def _docker_build(engine: Any, context: Path, dockerfile: str, tag: str, **options: Any) -> None:
-    from docker.errors import BuildError  # noqa: PLC0415
-
-    try:
-        engine.images.build(path=str(context), dockerfile=dockerfile, tag=tag, rm=True, forcerm=True, **options)
-    except BuildError as error:
-        if "no space left" in str(error).lower():
-            raise StorageError("The disk of the Docker daemon is full.", hint="Free some 3 GB.") from None
-        said = [str(line.get("stream") or line.get("error") or "").rstrip() for line in error.build_log][-8:]
-        raise FootprintError(f"{dockerfile} failed:\n" + "\n".join(said), hint="Is the mirror of apt there?") from None
 
 
 def _base(engine: Any, folder: Path, programs: Mapping[str, Tool]) -> None:
@@ -155,14 +79,14 @@ def _base(engine: Any, folder: Path, programs: Mapping[str, Tool]) -> None:
     (context / "files/etc/systemd/system/containerd-fuse-overlayfs.service").unlink(missing_ok=True)
     settings = context / "files/etc/containerd/config.toml"
     lines = settings.read_text().splitlines()
-    pause = IMAGES["pause"].format(version=programs["pause"].version)
+    pause = IMAGES["pause"]
     stem = pause.rsplit(":", 1)[0]
     settings.write_text("\n".join(_with_image(line, stem, pause) for line in lines) + "\n")
     for name, part in [*((one, "bin") for one in BASE), *((one, "cni") for one in PLUGINS)]:
         (context / part).mkdir(exist_ok=True)
         shutil.copy(programs[name].path, context / part / name)
     shutil.copy(FILES / "Dockerfile.base", context)
-    _docker_build(engine, context, "Dockerfile.base", "mod209/node-base:latest")
+    docker_build(engine, context, "Dockerfile.base", NODE_BASE)
 
 
 def _with_image(line: str, stem: str, image: str) -> str:
@@ -182,15 +106,17 @@ def _commit(engine: Any, folder: Path, programs: Mapping[str, Tool]) -> None:
         _with_userland(engine, folder, archives, programs[name], pattern.format(version=programs[name].version))
     with _running(engine, archives) as node:
         for name in ON_NODE:
-            _put(node, programs[name].path, f"usr/bin/{name}")
+            _put(node, folder, programs[name].path, f"usr/bin/{name}")
         for manifest in ("default-cni.yaml", "default-storage.yaml"):
-            _put(node, FILES / manifest, f"kind/manifests/{manifest}")
+            _put(node, folder, FILES / manifest, f"kind/manifests/{manifest}")
         version = folder / "version"
         version.write_text(kubernetes())
-        _put(node, version, "kind/version")
+        _put(node, folder, version, "kind/version")
         done = node.exec_run(["bash", "-mc", IMPORT])
         if done.exit_code != 0:
             text = done.output.decode(errors="replace").strip()[-500:]
+            if is_full(text):
+                raise full()
             raise FootprintError(f"The node image's own images could not be imported: {text}", hint="Run it again.")
         repository, tag = reference().split(":")
         labels = {INPUTS_LABEL: digest(), "org.opencontainers.image.version": kubernetes()}
@@ -203,10 +129,8 @@ def _with_userland(engine: Any, folder: Path, archives: Path, tool: Tool, name: 
     context.mkdir()
     shutil.copy(tool.path, context / tool.name)
     program = f"/usr/local/bin/{tool.name}"
-    (context / "Dockerfile").write_text(
-        f'FROM mod209/userland:trixie\nCOPY {tool.name} {program}\nENTRYPOINT ["{program}"]\n'
-    )
-    _docker_build(engine, context, "Dockerfile", name)
+    (context / "Dockerfile").write_text(f'FROM {USERLAND}\nCOPY {tool.name} {program}\nENTRYPOINT ["{program}"]\n')
+    docker_build(engine, context, "Dockerfile", name)
     with (archives / f"{tool.name}.tar").open("wb") as stream:
         for chunk in engine.images.get(name).save(named=True):
             stream.write(chunk)
@@ -216,12 +140,12 @@ def _with_userland(engine: Any, folder: Path, archives: Path, tool: Tool, name: 
 def _running(engine: Any, archives: Path) -> Iterator[Any]:
     """A container of the node base that does nothing, gone afterwards in any case."""
     node = engine.containers.create(
-        "mod209/node-base:latest",
+        NODE_BASE,
         ["infinity"],
         entrypoint=["sleep"],
         security_opt=["seccomp=unconfined"],
         volumes={str(archives): {"bind": "/in", "mode": "ro"}},
-        labels={"mod209.building": str(os.getpid())},
+        labels={BUILDING_LABEL: str(cache_dir())},
     )
     try:
         node.start()
@@ -230,17 +154,14 @@ def _running(engine: Any, archives: Path) -> Iterator[Any]:
         node.remove(force=True, v=True)
 
 
-def _put(node: Any, source: Path, target: str) -> None:
-    """Copy a file into the container. It goes by an archive on disk: some are 100 MB."""
-    archive = source.parent if os.access(source.parent, os.W_OK) else cache_dir()
-    path = archive / f".put-{os.getpid()}.tar"
-    try:
-        with tarfile.open(path, "w") as tar:
-            tar.add(source, target, filter=_as_root)
-        with path.open("rb") as stream:
-            node.put_archive("/", stream)
-    finally:
-        path.unlink(missing_ok=True)
+def _put(node: Any, folder: Path, source: Path, target: str) -> None:
+    """Copy a file into the container. It goes by an archive in `folder`: some are 100 MB."""
+    archive = folder / "put.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(source, target, filter=_as_root)
+    with archive.open("rb") as stream:
+        node.put_archive("/", stream)
+    archive.unlink()
 
 
 def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -9,10 +9,13 @@ from typing import Final
 
 from environments.toolchain.catalog import MODULES, catalog, spec_of
 
-FILES: Final = Path(__file__).with_name("files")
+HERE: Final = Path(__file__).parent
+FILES: Final = HERE / "files"
+RECIPE: Final = ("build.py", "debian.py", "inputs.py")  # the other modules here have no say in what is in the image
 REPOSITORY: Final = "mod209/kind-node"
 INPUTS_LABEL: Final = "mod209.inputs"
-# Programs of the node itself, and those that run on it in images of their own; the tags are those that kubeadm asks for.
+# Programs of the node itself, and those that run on it in images of their own; the tags are those that kubeadm and our
+# own manifests ask for.
 ON_NODE: Final = ("kubelet", "kubeadm", "kubectl")
 BASE: Final = ("containerd", "ctr", "containerd-shim-runc-v2", "crictl")
 PLUGINS: Final = ("host-local", "loopback", "ptp", "portmap")
@@ -22,12 +25,12 @@ IMAGES: Final = {
     "kube-scheduler": "registry.k8s.io/kube-scheduler:v{version}",
     "etcd": "registry.k8s.io/etcd:3.7.0-0",
     "coredns": "registry.k8s.io/coredns/coredns:v{version}",
-    "pause": "registry.k8s.io/pause:{version}",
+    "pause": "registry.k8s.io/pause:3.10.2",
 }
 # These two call iptables and ipset, so that they need more than themselves.
 WITH_USERLAND: Final = {
     "kube-proxy": "registry.k8s.io/kube-proxy:v{version}",
-    "labnet": "docker.io/mod209/labnet:{version}",
+    "labnet": "docker.io/mod209/labnet:1.0.0",
 }
 PROGRAMS: Final = (*ON_NODE, *BASE, *PLUGINS, *IMAGES, *WITH_USERLAND)
 
@@ -48,8 +51,6 @@ def digest() -> str:
     state = hashlib.sha256()
     for name in sorted({*PROGRAMS, "kind"}):
         state.update(f"{name} {catalog()[name].model_dump_json()}\n".encode())
-    recipe = [*Path(__file__).parent.glob("*.py"), *FILES.iterdir()]
-    for path in sorted([*recipe, *MODULES.glob("node/**/*"), *MODULES.glob("*/go.sum")]):
-        if path.is_file():
-            state.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for path in (*(HERE / name for name in RECIPE), *sorted(FILES.iterdir()), *sorted(MODULES.glob("*/go.sum"))):
+        state.update(f"{path.parent.name}/{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return state.hexdigest()

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
-from environments.errors import BadInputError
-from environments.kind.engine import failures
-from environments.kind.nodeimage.build import build
-from environments.kind.nodeimage.inputs import kubernetes, reference
+from environments.kind.engine import BUILDING_LABEL, failures
+from environments.kind.nodeimage.archive import load
+from environments.kind.nodeimage.build import SCRATCH, build
+from environments.kind.nodeimage.inputs import reference
+from environments.kind.nodeimage.named import insist
 from environments.paths import cache_dir
 from environments.toolchain.store import flock
 
 OVERRIDE_VARIABLE: Final = "MOD209_NODE_IMAGE"
-TOOLS_VARIABLE: Final = "MOD209_TOOLS"
+LOCK: Final = "node-image.lock"  # in the cache
 # What kind 0.33 itself asks for (v1.37.0, pkg/apis/config/defaults of its source): by digest, or a tag could be moved.
 STOCK: Final = "kindest/node@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
 PULL_SECONDS: Final = 5
@@ -32,22 +33,20 @@ def ensure(engine: Any, progress: Progress) -> str:
     `kind-node-<version>.tar` in the folder `MOD209_TOOLS`; built here.
 
     Raises:
-        BadInputError: the image that `MOD209_NODE_IMAGE` names is not there.
+        BadInputError: the image that `MOD209_NODE_IMAGE` names, or the archive, cannot be used.
         CourseError: it could not be built; the message says what failed.
     """
-    if named := os.environ.get(OVERRIDE_VARIABLE):
-        if not has(engine, named):
-            raise BadInputError(
-                f"Docker has no image {named}.", hint=f"Pull or build it, or unset {OVERRIDE_VARIABLE}."
-            )
-        return named
+    if name := os.environ.get(OVERRIDE_VARIABLE):
+        insist(engine, name, OVERRIDE_VARIABLE)
+        return name
     if found := next((one for one in (reference(), STOCK) if has(engine, one)), None):
         return found
     waiting = partial(progress, "node image: somebody else makes it; waiting")
-    with flock(cache_dir() / "node-image.lock", threading.Event(), waiting):
+    with flock(cache_dir() / LOCK, threading.Event(), waiting):
         if has(engine, reference()):
             return reference()
-        return pulled(engine, STOCK, progress) or _loaded(engine, progress) or build(engine, progress)
+        _sweep(engine)
+        return pulled(engine, STOCK, progress) or load(engine, progress) or build(engine, progress)
 
 
 def has(engine: Any, name: str) -> bool:
@@ -60,6 +59,17 @@ def has(engine: Any, name: str) -> bool:
         except ImageNotFound:
             return False
     return True
+
+
+def _sweep(engine: Any) -> None:
+    """Remove what killed builds have left. Only the holder of this cache's lock builds in it, so all of it is theirs."""
+    with failures():
+        for container in engine.containers.list(
+            all=True, filters={"label": f"{BUILDING_LABEL}={cache_dir()}"}, ignore_removed=True
+        ):
+            container.remove(force=True, v=True)
+    for folder in cache_dir().glob(f"mod209-{SCRATCH}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pulled(engine: Any, name: str, progress: Progress, what: str = "node image") -> str | None:
@@ -79,14 +89,3 @@ def pulled(engine: Any, name: str, progress: Progress, what: str = "node image")
         engine.images.pull(name)
         return name
     return None
-
-
-def _loaded(engine: Any, progress: Progress) -> str | None:
-    archive = Path(os.environ.get(TOOLS_VARIABLE) or os.devnull) / f"kind-node-{kubernetes()}.tar"
-    if not archive.is_file():
-        return None
-    progress(f"node image: loading {archive}")
-    with failures(), archive.open("rb") as stream:
-        [image, *_] = engine.images.load(stream)
-        image.tag(reference())
-    return reference()
