@@ -16,7 +16,7 @@ from environments.toolchain.golang import OLDEST_GO
 
 SERVERS = {"etcd", "kube-apiserver", "kubectl", "opa", "vault"}
 OURS = {"reach", "ways"}
-OF_NODES = {"pause", "crictl", "labnet"}
+OF_NODES = {"pause", "crictl", "labnet", "coredns"}
 POLICY_ENGINES = {"gatekeeper", "kyverno"}
 MADE_ELSEWHERE = sorted(catalog().keys() - OURS - OF_NODES)
 

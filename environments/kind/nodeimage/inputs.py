@@ -24,7 +24,7 @@ IMAGES: Final = {
     "kube-controller-manager": "registry.k8s.io/kube-controller-manager:v{version}",
     "kube-scheduler": "registry.k8s.io/kube-scheduler:v{version}",
     "etcd": "registry.k8s.io/etcd:3.7.0-0",
-    "coredns": "registry.k8s.io/coredns/coredns:v{version}",
+    "coredns": "registry.k8s.io/coredns/coredns:v1.14.6",
     "pause": "registry.k8s.io/pause:3.10.2",
 }
 # These two call iptables and ipset, so that they need more than themselves.
