@@ -1,6 +1,6 @@
 # Everything is set up in .venv/. Servers are fetched or built on first use and kept in the user's cache.
 .DEFAULT_GOAL := help
-.PHONY: help setup tools node demo check quick test bench lock clean
+.PHONY: help setup tools node engines demo check quick test bench lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,8 +22,11 @@ tools: setup ## Fetch or build the servers (once; some 10 minutes where they mus
 	$(BIN)/mod209 tools --fetch
 
 node: tools ## Get or build the node image for tests on kind clusters (needs a Docker daemon)
-	$(BIN)/mod209 tools --fetch --for kind
+	MOD209_KEEP_BUILD=1 $(BIN)/mod209 tools --fetch --for kind
 	$(BIN)/python -m environments.kind.nodeimage
+
+engines: setup ## Build the policy engines beside OPA on kind: Gatekeeper and Kyverno
+	$(BIN)/mod209 tools --fetch --for engines
 
 demo: setup ## Bring a footprint up, grade three real submissions, show the report
 	$(BIN)/mod209 demo --out demo
@@ -40,7 +43,8 @@ quick: tools ## Tests without the slow ones
 
 test: tools ## All tests; those on clusters are skipped where no Docker daemon answers
 	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile -m "not clusters"
+	$(BIN)/pytest -m clusters
 
 bench: tools ## All benchmarks, as tables
 	@for file in environments/benchmarks/bench_*.py graders/benchmarks/bench_*.py; do \

@@ -9,7 +9,7 @@ import pytest
 
 from environments.errors import FootprintError
 from environments.footprint import Footprint, temporary
-from environments.kind.engine import engine
+from environments.kind.prepare import reach_daemon
 
 # Substrings of the reasons for which CI may skip a test. Everything else that is skipped there fails the run.
 EXPECTED_SKIPS: tuple[str, ...] = ()
@@ -34,8 +34,7 @@ def local_footprint(shared_footprint: Footprint) -> Footprint:
 def kind_footprint() -> Iterator[Footprint]:
     """One footprint of containers for all tests on clusters, which come last."""
     try:
-        with engine():
-            pass
+        reach_daemon()
     except FootprintError as error:
         pytest.skip(f"{error.message} To start one: .ci/dockerd, then make node")
     with temporary("zero-trust", provider="kind") as running:

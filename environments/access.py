@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
 from environments.errors import BadInputError
+from environments.labspec import Capability
 from environments.params import LearnerParams
 from environments.rehearsal import Incident, Record
 from environments.yamlfile import Strict, read_text
@@ -18,6 +19,7 @@ ACCESS_VARIABLE = "MOD209_ACCESS"
 # Set where the judge is about to ask everything anyway, and a self-check would only take time.
 NO_SELF_CHECK_VARIABLE = "MOD209_NO_SELF_CHECK"
 Role = Literal["operator", "judge"]
+UNASKED: dict[Capability, str] = {"runtime": ""}  # which nothing is begun for where no task of the lab needs it
 
 
 class Identity(Strict):
@@ -74,6 +76,7 @@ class Access(Strict):
     """Everything that one role needs to work on one footprint.
 
     `rehearsal` is what the watch saw of the learner's rotation; only the judge has it from here, operators ask the workbench.
+    `without` are the capabilities that the footprint lacks, each with the reason; an empty one where no task asks for it.
     """
 
     role: Role
@@ -86,6 +89,12 @@ class Access(Strict):
     params: LearnerParams
     incidents: dict[str, Incident] = Field(default_factory=dict)
     rehearsal: Record | None = None
+    without: dict[Capability, str] = Field(default_factory=lambda: dict(UNASKED))
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the footprint can do."""
+        return frozenset(get_args(Capability)) - self.without.keys()
 
     def ports(self) -> tuple[int, ...]:
         """The loopback TCP ports behind all endpoints, sorted."""

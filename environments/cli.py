@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -40,6 +40,7 @@ def up(
     params: Annotated[
         Path | None, typer.Option(help="Your parameters (JSON). Default: params.json of your bundle.")
     ] = None,
+    engine: Annotated[str, typer.Option(help="A policy engine beside OPA, on kind: gatekeeper or kyverno.")] = "",
     as_json: Json = False,
 ) -> None:
     """Start the footprint of a lab: three clouds, an OPA for each, and Vault."""
@@ -52,7 +53,7 @@ def up(
     else:
         facts = read_params(params) if params else own_params(course)
         with console.progress(f"Starting {lab} on {provider}") as progress:
-            start(lab, provider=provider, params=facts, course=course, progress=progress)
+            start(lab, provider=provider, params=facts, course=course, progress=progress, engine=engine)
     status = attach(lab).status()
     seconds = round(time.monotonic() - began, 2)
     result = {key: status[key] for key in ("rss_bytes", "clouds", "vault", "ready")}
@@ -62,6 +63,7 @@ def up(
     for name, url in status["clouds"].items():
         console.out.print(f"  {name:6} {url}")
     console.out.print(f"  vault  {status['vault']}")
+    _show_lacking(status)
     console.out.print(
         f"Ready after {seconds:.1f} s, {status['rss_bytes'] / MIB:.0f} MiB in memory. Stop it with: mod209 down {lab}"
     )
@@ -79,7 +81,15 @@ def status_command(lab: Lab, as_json: Json = False) -> None:
         mark = "✓" if server["state"] == "running" else "✗"
         table.add_row(name, f"{mark} {server['state']}", str(server["pid"]), f"{server['rss_bytes'] / MIB:.0f} MiB")
     console.out.print(table)
+    _show_lacking(status)
     console.out.print(f"Logs: {footprint_dir(lab) / 'logs'}", soft_wrap=True)
+
+
+def _show_lacking(status: dict[str, Any]) -> None:
+    """What a task of the lab needs and the footprint lacks."""
+    for capability, reason in status["without"].items():
+        if reason:
+            console.out.print(f"  {capability}: not available: {reason}", soft_wrap=True)
 
 
 @app.command()

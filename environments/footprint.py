@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, Any, Literal
 
-from environments.access import Access, Role
-from environments.course import course_dir
+from environments.access import UNASKED, Access, Role, read_access
+from environments.course import ACCESS_NAME, course_dir
 from environments.errors import BadInputError, FootprintError, StorageError
-from environments.labspec import SLUG, Capability
+from environments.labspec import SLUG, Capability, load_lab
 from environments.params import LearnerParams, practice
 from environments.paths import state_dir
 from environments.scratch import scratch
@@ -41,10 +41,6 @@ TEMPORARY = "temporary"
 ABANDONED_SECONDS = 60.0  # a younger one may be about to start
 TOLD_PACKAGES = 200
 TOLD_BYTES = 20_000_000
-CAPABILITIES: Final[dict[str, frozenset[Capability]]] = {
-    "local": frozenset({"admission", "identity", "secrets", "traffic"}),
-    "kind": frozenset({"admission", "identity", "secrets", "traffic"}),
-}
 
 
 class Footprint:
@@ -53,8 +49,12 @@ class Footprint:
     def __init__(self, directory: Path, provider: str = "local", owner: subprocess.Popen[str] | None = None) -> None:
         self.directory = directory
         self.provider = provider
-        self.capabilities = CAPABILITIES[provider]
         self._owner = owner
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do."""
+        return read_access(self.directory / ACCESS_NAME).capabilities
 
     def access(self, role: Role) -> Access:
         """Endpoints and fresh credentials for a role."""
@@ -75,7 +75,7 @@ class Footprint:
         return report
 
     def status(self) -> dict[str, Any]:
-        """State of every server: `{"servers": {name: {"pid", "state", "rss_bytes"}}, "ready", "rss_bytes"}`."""
+        """State of every server, and what it lacks; see `ServedFootprint.status`."""
         status: dict[str, Any] = self._ask("status")
         return status
 
@@ -138,25 +138,30 @@ def start(
     course: Path | None = None,
     progress: Progress = silent,
     bound: bool = False,
+    engine: str = "",
+    held: bool = False,
 ) -> Footprint:
     """Start a footprint and wait until it is ready. A `bound` one ends with this process, whatever ends that.
 
-    `course` is the course's root folder, where `kind` finds the lab's `kind.yaml`; the nearest one if not given.
+    In a `held` one pods are admitted and stored, and none runs but the judge's, whoever asks for it; on `local` none ever does.
+
+    `course` is the course's root folder, where `kind` finds the lab's `kind.yaml`; the nearest one if not given. `engine`
+    is a policy engine that stands beside OPA, on `kind`.
 
     Raises:
-        BadInputError: no such provider.
+        BadInputError: no such provider, or no such engine on it.
         FootprintError: it runs already, or a server did not start.
         StorageError: the disk is full.
     """
-    if provider not in CAPABILITIES:
-        raise BadInputError(f"There is no provider {provider!r}.", hint=f"Providers: {', '.join(CAPABILITIES)}.")
+    if provider not in PROGRAMS:
+        raise BadInputError(f"There is no provider {provider!r}.", hint=f"Providers: {', '.join(PROGRAMS)}.")
     directory = directory or footprint_dir(lab)
     if is_running(directory):
         raise FootprintError(
             f"The footprint in {directory} is running already.", hint=f"Look at it: mod209 status {lab}"
         )
-    plan = _plan(provider, lab, course, progress)
-    plan |= {"params": (params or practice()).model_dump(), "bound": bound}
+    plan = _plan(provider, lab, course, engine, progress)
+    plan |= {"params": (params or practice()).model_dump(), "bound": bound, "held": held}
     try:
         _make_empty(directory)
         (directory / PROVIDER_FILE).write_text(provider)
@@ -175,15 +180,31 @@ def start(
     return Footprint(directory, provider, owner)
 
 
-def _plan(provider: str, lab: str, course: Path | None, progress: Progress) -> dict[str, Any]:
-    """What the supervisor is told of the provider: its programs and, for kind, its image and configuration."""
+def _plan(provider: str, lab: str, course: Path | None, engine: str, progress: Progress) -> dict[str, Any]:
+    """What the supervisor is told of the provider: its programs and, for kind, image, configuration and policy engine."""
+    if engine and provider != "kind":
+        raise BadInputError(
+            f"There is no policy engine {engine!r} on {provider}.", hint="Engines run on: --provider kind."
+        )
+    if provider == "kind":
+        from environments.kind.prepare import prepare, reach_daemon  # noqa: PLC0415 - `local` does without all of it
+
+        reach_daemon()  # before anything is built for it
     tools = resolve(PROGRAMS[provider], progress=_ToolNews(progress))
     plan = {"provider": provider, "lab": lab, "binaries": {name: str(tool.path) for name, tool in tools.items()}}
+    watched = _asks_for_runtime(lab, course)
     if provider == "kind":
-        from environments.kind.prepare import prepare  # noqa: PLC0415 - `local` does without all of it
+        own, without = prepare(lab, course or course_dir(), engine, progress, is_running, watched=watched)
+        return plan | {"own": own.model_dump(mode="json"), "without": without}
+    return plan | {"without": {"runtime": "provider local runs no pods"} if watched else UNASKED}
 
-        plan |= prepare(lab, course or course_dir(), progress, is_running)
-    return plan
+
+def _asks_for_runtime(lab: str, course: Path | None) -> bool:
+    """Whether a task needs runtime detection. `local` starts also where no course is, and nobody asks there."""
+    try:
+        return any(task.needs == "runtime" for task in load_lab(course or course_dir(), lab).tasks)
+    except BadInputError:
+        return False
 
 
 @contextlib.contextmanager
@@ -194,8 +215,12 @@ def temporary(
     *,
     provider: str = "local",
     course: Path | None = None,
+    engine: str = "",
 ) -> Iterator[Footprint]:
-    """A footprint of one's own that lasts as long as the context, and ends with this process at the latest."""
+    """A footprint of one's own that lasts as long as the context, and ends with this process at the latest.
+
+    Others' work is graded on it, so it is held, see `start`.
+    """
     home = state_dir() / TEMPORARY
     _sweep(home)
     with scratch("footprint", home) as folder:
@@ -207,6 +232,8 @@ def temporary(
             course=course,
             progress=progress,
             bound=True,
+            engine=engine,
+            held=True,
         )
         try:
             yield footprint

@@ -13,6 +13,7 @@ from environments.yamlfile import Strict, load_yaml
 
 SLUG = re.compile(r"[a-z]+(-[a-z]+)*")
 Capability = Literal["admission", "identity", "secrets", "traffic", "runtime"]
+PolicyEngine = Literal["", "gatekeeper", "kyverno"]  # beside OPA, on provider kind
 
 
 class CheckSpec(Strict):

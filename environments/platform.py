@@ -25,6 +25,7 @@ DNS = "dns"
 EACH = "each"
 DNS_NAMESPACE = "kube-system"
 DNS_LABELS = {"k8s-app": "kube-dns"}
+CREW_STEM = "crew-"  # names of the judge's pods, a number behind it
 Protocol = Literal["TCP", "UDP", "SCTP"]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from environments.errors import BadInputError, StorageError
-from environments.footprint import CAPABILITIES
+from environments.footprint import PROGRAMS
 from environments.labspec import LabSpec, load_lab
 from environments.params import derive
 from graders.cage import CAGE_NAMES, Cage, Limits, cage_named
@@ -36,6 +36,7 @@ class Order:
     """What to grade, by what, and where the results go.
 
     Attributes:
+        engine: A policy engine beside OPA, on provider kind; empty for none.
         cage: Name of the cage.
         workers: Submissions graded side by side on this machine, each on a footprint of its own.
         scheduler: Grade on the workers of this scheduler instead.
@@ -48,6 +49,7 @@ class Order:
     out: Path
     term_key: bytes
     provider: str = "local"
+    engine: str = ""
     limits: Limits = field(default_factory=Limits)
     cage: str = CAGE_NAMES[0]
     workers: int = 1
@@ -67,8 +69,8 @@ def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
         FootprintError: no footprint could be started.
         StorageError: a result could not be written.
     """
-    if order.provider not in CAPABILITIES:
-        raise BadInputError(f"There is no provider {order.provider!r}.", hint=f"Providers: {', '.join(CAPABILITIES)}.")
+    if order.provider not in PROGRAMS:
+        raise BadInputError(f"There is no provider {order.provider!r}.", hint=f"Providers: {', '.join(PROGRAMS)}.")
     spec = load_lab(order.course, order.lab)
     release = order.course / "labs" / spec.slug / "notebooks"
     with _alone(order.out) as staging:
@@ -87,7 +89,8 @@ def grade_batch(order: Order, step: Step, cage: Cage | None = None) -> Results:
 
 def records_of(order: Order, spec: LabSpec) -> Records:
     """What is kept of the order's submissions, as far as nothing has changed that they were graded by."""
-    mark = fingerprint(order.course, spec, order.term_key, order.provider, order.cage, repr(order.limits))
+    where = (order.provider, order.engine, order.cage, repr(order.limits))
+    mark = fingerprint(order.course, spec, order.term_key, *where)
     return Records(order.out / "records", mark)
 
 
@@ -116,7 +119,12 @@ def _graded(order: Order, spec: LabSpec, todo: list[Task], step: Step, cage: Cag
         from graders.scheduling.cluster import side_by_side  # noqa: PLC0415  distributed takes long to import
 
         posting = Posting(
-            course=order.course, lab=order.lab, provider=order.provider, cage=order.cage, limits=order.limits
+            course=order.course,
+            lab=order.lab,
+            provider=order.provider,
+            engine=order.engine,
+            cage=order.cage,
+            limits=order.limits,
         )
         scratch = order.out / STAGING / SCRATCH
         return side_by_side(posting, spec, todo, pace, order.scheduler or order.workers, scratch)
@@ -126,6 +134,7 @@ def _graded(order: Order, spec: LabSpec, todo: list[Task], step: Step, cage: Cag
         probes=load_all(order.course, spec),
         cage=cage or cage_named(order.cage),
         provider=order.provider,
+        engine=order.engine,
         limits=order.limits,
     )
     return in_turn(setting, todo, pace)

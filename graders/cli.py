@@ -10,7 +10,7 @@ import typer
 
 from environments import console
 from environments.cli import Json, Lab
-from environments.errors import CageError, NotAllGradedError, VerifyError
+from environments.errors import NotAllGradedError, VerifyError
 from environments.labspec import load_lab
 from environments.params import read_term_key
 from environments.paths import config_dir
@@ -32,6 +32,7 @@ def grade_command(
     *,
     out: Annotated[Path, typer.Option(help="Where results, reports and gradebook go.")],
     provider: Annotated[str, typer.Option(help="Where the clouds run: local or kind.")] = "local",
+    engine: Annotated[str, typer.Option(help="A policy engine beside OPA, on kind.")] = "",
     cage: Annotated[str, typer.Option(help=f"What confines notebooks: {' or '.join(CAGE_NAMES)}.")] = CAGE_NAMES[0],
     workers: Annotated[
         int, typer.Option(min=1, help="Submissions graded side by side here; each needs some 1.5 GB and a core.")
@@ -52,14 +53,10 @@ def grade_command(
         Path | None,
         typer.Option(help="This term's key; made on first use. Default: term.key in the configuration folder."),
     ] = None,
-    trusted: Annotated[
-        bool, typer.Option("--trusted", help="I know who wrote these, and let their pods run as root here (kind).")
-    ] = False,
     course: Course = Path(),
     as_json: Json = False,
 ) -> None:
     """Grade every submission in a folder. Run again after an interruption, it carries on."""
-    _need_trust(provider, trusted=trusted)
     order = Order(
         course=course.absolute(),
         lab=lab,
@@ -67,6 +64,7 @@ def grade_command(
         out=out,
         term_key=read_term_key(term_key or config_dir() / "term.key"),
         provider=provider,
+        engine=engine,
         limits=replace(Limits(), cell_seconds=cell_seconds, wall_seconds=run_seconds),
         cage=cage,
         workers=workers,
@@ -86,19 +84,6 @@ def grade_command(
         raise NotAllGradedError(
             f"{len(open_)} of {len(results.submissions)} submissions are not finally graded: {names}.",
             hint="The report says why. Run the same command again to try those that failed through no fault of theirs.",
-        )
-
-
-def _need_trust(provider: str, *, trusted: bool) -> None:
-    """No cage holds a pod: on kind a submission can start a privileged one, which is root on this machine.
-
-    Raises:
-        CageError: nobody said that the submissions are trusted.
-    """
-    if provider == "kind" and not trusted:
-        raise CageError(
-            "On kind a submission can start privileged pods, which no cage holds: they are root on this machine.",
-            hint="Grade strangers on local. For work whose authors you trust: --trusted.",
         )
 
 

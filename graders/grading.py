@@ -36,12 +36,13 @@ class Setting:
     probes: Sequence[Probe]
     cage: Cage
     provider: str = "local"
+    engine: str = ""
     limits: Limits = field(default_factory=Limits)
 
     @property
     def place(self) -> Place:
         """Where it is graded."""
-        return Place(course=self.course, lab=self.spec.slug, provider=self.provider)
+        return Place(course=self.course, lab=self.spec.slug, provider=self.provider, engine=self.engine)
 
 
 class Task(Strict):
@@ -185,9 +186,8 @@ def _run(
     judgement = Judgement(checks=[], asked={})
     if not tampered:
         with watch.timed("judge"):
-            judgement = room.judge.judge(
-                footprint.access("judge"), spec, setting.probes, footprint.capabilities, bytes.fromhex(task.seed)
-            )
+            access, seed = footprint.access("judge"), bytes.fromhex(task.seed)
+            judgement = room.judge.judge(access, spec, setting.probes, access.capabilities, seed)
     return _Run(watch=watch, outcome=outcome, tampered=tampered, judgement=judgement)
 
 

@@ -14,11 +14,12 @@ from graders.judge import Judge
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Which footprint: a lab's, of the course in a folder, on a provider."""
+    """Which footprint: a lab's, of the course in a folder, on a provider, with a policy engine beside OPA or none."""
 
     course: Path
     lab: str
     provider: str = "local"
+    engine: str = ""
 
 
 class Room:
@@ -48,7 +49,9 @@ class Room:
 
     def _temporary(self) -> AbstractContextManager[Footprint]:
         place = self._place
-        return temporary(place.lab, progress=self._progress, provider=place.provider, course=place.course)
+        return temporary(
+            place.lab, progress=self._progress, provider=place.provider, course=place.course, engine=place.engine
+        )
 
     @property
     def judge(self) -> Judge:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from environments.errors import BadInputError
-from environments.labspec import LabSpec
+from environments.labspec import LabSpec, PolicyEngine
 from environments.params import LEARNER_ID
 from environments.yamlfile import Strict, load_yaml, read_text
 
@@ -31,12 +31,16 @@ class Edit(Strict):
 
 
 class VariantFile(Strict):
-    """The whole of a `variant.yaml`. `cells` maps an nbgrader id to a file beside it, whose text replaces the cell's."""
+    """The whole of a `variant.yaml`. `cells` maps an nbgrader id to a file beside it, whose text replaces the cell's.
+
+    `engine` is the policy engine that it is an answer for; only provider kind has one.
+    """
 
     schema_: Literal[1] = Field(alias="schema")
     title: str
     why: str
     expected: list[str] = Field(default_factory=list)
+    engine: PolicyEngine = ""
     edits: list[Edit] = Field(default_factory=list)
     cells: dict[str, str] = Field(default_factory=dict)
 
@@ -49,6 +53,7 @@ class Variant:
     kind: Kind
     title: str
     expected: tuple[str, ...]
+    engine: PolicyEngine = ""
     file: VariantFile | None = None
     folder: Path | None = None
 
@@ -97,7 +102,15 @@ def _file(path: Path, problems: list[str]) -> VariantFile | None:
 
 def _variant(path: Path, kind: Kind, file: VariantFile) -> Variant:
     name, expected = path.parent.name, tuple(file.expected)
-    return Variant(name=name, kind=kind, title=file.title, expected=expected, file=file, folder=path.parent)
+    return Variant(
+        name=name,
+        kind=kind,
+        title=file.title,
+        expected=expected,
+        engine=file.engine,
+        file=file,
+        folder=path.parent,
+    )
 
 
 def _problems(path: Path, kind: Kind, file: VariantFile, spec: LabSpec, names: set[str]) -> list[str]:

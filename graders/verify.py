@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,8 @@ def verify(
 ) -> Matrix:
     """Grade the reference, every alternative and every broken variant of a lab (or those named `only`) as submissions.
 
+    Answers for a policy engine beside OPA are graded where there is one, on provider kind.
+
     Args:
         course: The course's root folder.
         lab: The lab's slug.
@@ -137,29 +139,44 @@ def verify(
         CourseError: what `grade_batch` raises.
     """
     spec = load_lab(course, lab)
-    variants = [variant for variant in load_variants(course, spec) if variant.kind != "hostile"]
-    if only:
-        unknown = sorted(set(only) - {variant.name for variant in variants})
-        if unknown:
-            raise BadInputError(
-                f"{lab} has no variant {', '.join(unknown)}.", hint="Run verify without --only to see all."
-            )
-        variants = [variant for variant in variants if variant.name in only]
+    variants = wanted(load_variants(course, spec), provider, only or ())
     with scratch("verify") as folder:
 
-        def graded(name: str, groups: list[Company]) -> dict[str, Row]:
-            order = _handed_in(course, spec, groups, folder / name, provider, workers)
+        def graded(name: str, groups: list[Company], engine: str) -> dict[str, Row]:
+            order = _handed_in(course, spec, groups, folder / f"{name}-{engine}", provider, engine, workers)
             return {row.variant.name: row for row in _rows(groups, grade_batch(order, step))}
 
-        rows = graded("first", companies(spec, variants) if together else alone(variants))
-        doubtful = alone(row.variant for row in rows.values() if row.company and not row.ok)
-        if doubtful:
-            rows |= graded("again", doubtful)
+        rows: dict[str, Row] = {}
+        for engine, some in by_engine(variants).items():
+            rows |= graded("first", companies(spec, some) if together else alone(some), engine)
+        doubtful = [row.variant for row in rows.values() if row.company and not row.ok]
+        for engine, some in by_engine(doubtful).items():
+            rows |= graded("again", alone(some), engine)
     ordered = tuple(rows[variant.name] for variant in variants)
     return Matrix(spec=spec, provider=provider, rows=ordered, whole=not only)
 
 
-def _handed_in(course: Path, spec: LabSpec, groups: list[Company], folder: Path, provider: str, workers: int) -> Order:
+def wanted(variants: list[Variant], provider: str, only: Collection[str]) -> list[Variant]:
+    """What is to be graded: no hostile ones, and what is for a policy engine only where there is one."""
+    fit = [one for one in variants if one.kind != "hostile" and (provider == "kind" or not one.engine)]
+    if unknown := sorted(set(only) - {one.name for one in fit}):
+        raise BadInputError(
+            f"There is no variant {', '.join(unknown)} on {provider}.", hint="Run verify without --only to see all."
+        )
+    return [one for one in fit if not only or one.name in only]
+
+
+def by_engine(variants: Iterable[Variant]) -> dict[str, list[Variant]]:
+    """The variants by their policy engine; each engine is a footprint of its own."""
+    groups: dict[str, list[Variant]] = {}
+    for variant in variants:
+        groups.setdefault(variant.engine, []).append(variant)
+    return groups
+
+
+def _handed_in(
+    course: Path, spec: LabSpec, groups: list[Company], folder: Path, provider: str, engine: str, workers: int
+) -> Order:
     """Each company's submission below `folder`, under the name of its first variant."""
     for group in groups:
         write_submission(course, spec, group, folder / "submitted" / group[0].name / spec.slug)
@@ -170,6 +187,7 @@ def _handed_in(course: Path, spec: LabSpec, groups: list[Company], folder: Path,
         out=folder / "out",
         term_key=TERM_KEY,
         provider=provider,
+        engine=engine,
         workers=workers,
     )
 

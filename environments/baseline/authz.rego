@@ -8,5 +8,5 @@ allow if input.identity == "CN=mod209:keeper"
 allow if {
 	input.identity == "CN=mod209:webhook"
 	input.method == "POST"
-	input.path == [""]
+	input.path in [[""], ["v0", "data", "system", "ours"], ["v0", "data", "system", "eyes"]]
 }

@@ -12,7 +12,14 @@ import yaml
 from environments.baseline.legacy import legacy_objects
 from environments.baseline.people import OPERATOR, binding, judges_binding
 from environments.params import CloudParams
-from environments.platform import FACTS_CONFIGMAP, FACTS_NAMESPACE, OPERATORS_GROUP, SYSTEM_NAMESPACE, platform
+from environments.platform import (
+    CREW_STEM,
+    FACTS_CONFIGMAP,
+    FACTS_NAMESPACE,
+    OPERATORS_GROUP,
+    SYSTEM_NAMESPACE,
+    platform,
+)
 from environments.rights import RBAC_GROUP
 
 Object = dict[str, Any]
@@ -66,21 +73,52 @@ def webhook(url: str, ca: str) -> Object:
         "sideEffects": "None",
         "timeoutSeconds": 5,
         "matchPolicy": "Equivalent",
+        **where_pods_are(),
+    }
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
+    return {**kind, "metadata": {"name": "mod209-opa"}, "webhooks": [hook, _rights(hook), _nodes(hook), _eyes(hook)]}
+
+
+def where_pods_are() -> Object:
+    """What a webhook is asked about: everything in the platform's namespaces that carries pods."""
+    return {
         "namespaceSelector": {"matchLabels": {PLATFORM_LABEL: "true"}},
         "rules": [_rule(group, resources) for group, resources in POD_CARRIERS.items()],
     }
-    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
-    return {**kind, "metadata": {"name": "mod209-opa"}, "webhooks": [hook, _keeping_ours(hook)]}
 
 
-def _keeping_ours(hook: Object) -> Object:
-    """The same for our own roles and bindings: nobody but the keeper changes those, and nobody takes their names."""
+def _rights(hook: Object) -> Object:
+    """Our own roles and bindings: nobody else changes those, and nobody takes their names."""
+    rule = _rule(RBAC_GROUP, ["roles", "rolebindings"]) | {"operations": ["CREATE", "UPDATE", "DELETE"]}
+    return _keeping(hook, "rbac.mod209.example", rule, "request.name.startsWith('mod209:')")
+
+
+def _nodes(hook: Object) -> Object:
+    """What runs on a node: nobody else names one, past the scheduler, and nobody gets into the judge's pods."""
+    rule = _rule("", ["pods", *(f"pods/{part}" for part in ("ephemeralcontainers", "exec", "attach", "portforward"))])
+    named = "request.operation == 'CREATE' && has(object.spec.nodeName) && object.spec.nodeName != ''"
+    ours = f"request.name.matches('^{CREW_STEM}[0-9]+$') || {named}"
+    return _keeping(hook, "nodes.mod209.example", rule | {"operations": ["CREATE", "UPDATE", "CONNECT"]}, ours)
+
+
+def _eyes(hook: Object) -> Object:
+    """Kyverno's policies, which would look things up with the rights of its controller; where it is not, nothing asks."""
+    rule = _rule("policies.kyverno.io", ["validatingpolicies"]) | {"scope": "Cluster"}
+    return {**hook, "name": "eyes.mod209.example", "clientConfig": _at(hook, "eyes"), "rules": [rule]}
+
+
+def _keeping(hook: Object, name: str, rule: Object, ours: str) -> Object:
+    """A webhook that asks OPA only about what is `ours`, and there nobody's policy but our own: the keeper alone may do it."""
     conditions = [
-        {"name": "ours", "expression": "request.name.startsWith('mod209:')"},
+        {"name": "ours", "expression": ours},
         {"name": "not-by-the-keeper", "expression": "!('system:masters' in request.userInfo.groups)"},
     ]
-    rule = _rule(RBAC_GROUP, ["roles", "rolebindings"]) | {"operations": ["CREATE", "UPDATE", "DELETE"]}
-    return {**hook, "name": "rbac.mod209.example", "rules": [rule], "matchConditions": conditions}
+    return {**hook, "name": name, "clientConfig": _at(hook, "ours"), "rules": [rule], "matchConditions": conditions}
+
+
+def _at(hook: Object, document: str) -> Object:
+    """Where OPA answers by one document of our own package."""
+    return {**hook["clientConfig"], "url": f"{hook['clientConfig']['url']}v0/data/system/{document}"}
 
 
 def _rule(group: str, resources: list[str]) -> Object:

@@ -30,11 +30,6 @@ problems contains "[policy] data.mod209.admission.deny is not a set of messages:
 	not is_set(value)
 }
 
-# The webhook asks about roles and bindings only where somebody else wants to change ours.
-problems contains "[access] names that begin with mod209: are the platform's own: leave them as they are" if {
-	input.request.resource.group == "rbac.authorization.k8s.io"
-}
-
 response := {"uid": input.request.uid, "allowed": true} if count(problems) == 0
 
 response := {
@@ -43,4 +38,39 @@ response := {
 	"status": {"code": 403, "message": concat("; ", sort(problems))},
 } if {
 	count(problems) > 0
+}
+
+# Two webhooks ask here, and only about what nobody but us may do; objects.py says what that is. No learner's policy has a say.
+ours := {
+	"apiVersion": "admission.k8s.io/v1",
+	"kind": "AdmissionReview",
+	"response": {
+		"uid": input.request.uid,
+		"allowed": false,
+		"status": {"code": 403, "message": reserved[input.request.resource.group]},
+	},
+}
+
+reserved := {
+	"rbac.authorization.k8s.io": "[access] names that begin with mod209: are the platform's own: leave them as they are",
+	"": "[node] only the scheduler names a pod's node (leave out spec.nodeName), and pods crew-<number> are the platform's own",
+}
+
+# Kyverno's controller sees what learners may not, such as who the judge's people are, and its policies could look with its
+# eyes. What CEL has for that there are functions with a capital: resource.Get, http.Post. Comments count as space.
+eyes := {
+	"apiVersion": "admission.k8s.io/v1",
+	"kind": "AdmissionReview",
+	"response": object.union({"uid": input.request.uid, "allowed": true}, averted),
+}
+
+default averted := {}
+
+averted := {
+	"allowed": false,
+	"status": {"code": 403, "message": "[access] a policy may judge by what it is asked about, and look nothing else up"},
+} if {
+	walk(input.request.object.spec, [_, text])
+	is_string(text)
+	regex.match(`\.(\s|//[^\n]*\n)*[A-Z]\w*(\s|//[^\n]*\n)*\(`, text)
 }

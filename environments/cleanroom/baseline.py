@@ -97,7 +97,7 @@ class Baseline:
             if only in (None, "vault"):
                 work["vault"] = pool.submit(self._reset_vault)
             if only != "vault":
-                work["etcd"] = pool.submit(self._reset_clouds, PARTS.get(only or ""))
+                work["etcd"] = pool.submit(self._reset_clouds, only)
             if only in (None, "admission"):
                 work["opa"] = pool.submit(self._reset_opas)
             return {part: future.result() for part, future in work.items()}
@@ -124,9 +124,21 @@ class Baseline:
         for name, client in self._operator.items():
             _wait_heeded(name, client, admitted=admitted)
 
-    def _reset_clouds(self, part: re.Pattern[str] | None) -> dict[str, Any]:
+    def _reset_clouds(self, only: str | None) -> dict[str, Any]:
         with ThreadPoolExecutor(len(self._etcd)) as pool:
-            return dict(zip(self._etcd, pool.map(lambda name: self._reset_cloud(name, part), self._etcd), strict=True))
+            return dict(
+                zip(
+                    self._etcd,
+                    pool.map(lambda name: self._reset_cloud(name, self._part(name, only)), self._etcd),
+                    strict=True,
+                )
+            )
+
+    def _part(self, name: str, only: str | None) -> re.Pattern[str] | None:
+        """The keys of a cloud's part, None for all."""
+        if only == "admission":
+            return re.compile(f"{PARTS[only].pattern}|{self._planes[name].policies.pattern}")
+        return PARTS.get(only or "")
 
     def _reset_cloud(self, name: str, part: re.Pattern[str] | None) -> dict[str, Any]:
         baseline = self._keys[name]
@@ -180,10 +192,11 @@ class Baseline:
         """What differs on one cloud from what it was armed with."""
         if (grown := self._grown(name)) > FLOOD_BYTES:
             return [f"{name}: flooded with {grown >> 20} MiB"]
-        domain = etcd_state.learner_domain()
+        domain, policies = etcd_state.learner_domain(), self._planes[name].policies
         now = self._dump(name)
         changed = self._armed[name].changed(now) - {key for key in now.keys if self._admitted.get(key) == now.keys[key]}
-        tampered = [f"{name}: {key}" for key in sorted(map(_text, changed)) if not domain.match(key)]
+        theirs = (key for key in sorted(map(_text, changed)) if not domain.match(key) and not policies.match(key))
+        tampered = [f"{name}: {key}" for key in theirs]
         modules = opa.modules(self._opa[name])
         if {key: raw for key, raw in modules.items() if not key.startswith(opa.LEARNER_PREFIX)} != self._modules[name]:
             tampered.append(f"{name}: OPA's own modules")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import httpx
 
-from environments.access import Access, CloudAccess, Role, VaultAccess, WorkbenchAccess, write_access
+from environments.access import UNASKED, Access, CloudAccess, Role, VaultAccess, WorkbenchAccess, write_access
 from environments.baseline import objects, people
 from environments.baseline import vault as baseline_vault
 from environments.cleanroom import vault, vault_audit
@@ -52,6 +52,7 @@ class ServedFootprint(ABC):
         self._children: list[Child] = []
         self._clients = ExitStack()
         self._seeds = baseline_vault.draw()
+        self.without = dict(UNASKED)
 
     @abstractmethod
     def _boot(self, progress: Progress) -> None:
@@ -92,9 +93,9 @@ class ServedFootprint(ABC):
         self._ports.release()
 
     def status(self) -> dict[str, Any]:
-        """`{"servers": {name: {"pid", "state", "rss_bytes"}}, "ready", "rss_bytes", "clouds", "vault"}`.
+        """`{"servers": {name: {"pid", "state", "rss_bytes"}}, "ready", "rss_bytes", "clouds", "vault", "without"}`.
 
-        A server's state is `running`, or says in what other it is.
+        `without` is as in `Access`. A server's state is `running`, or says in what other it is.
         """
         servers = self._states() | {child.name: server_status(child) for child in self._children}
         return {
@@ -103,6 +104,7 @@ class ServedFootprint(ABC):
             "rss_bytes": sum(server["rss_bytes"] for server in servers.values()),
             "clouds": {name: plane.server for name, plane in self._planes.items()},
             "vault": self._vault.endpoint.url,
+            "without": self.without,
         }
 
     def access(self, role: Role) -> Access:
@@ -139,6 +141,7 @@ class ServedFootprint(ABC):
             params=self.params,
             incidents=dict(self._seeds.incidents),
             rehearsal=None if operator else self._bench.record(),
+            without=self.without,
         )
 
     def reset(self, only: str | None, params: LearnerParams | None) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from environments.cleanroom.endpoint import Endpoint
 from environments.pki import Pair
 
+NOTHING = re.compile("(?!)")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plane:
@@ -16,7 +18,8 @@ class Plane:
 
     Operators' certificates come from a CA of their own, which can be taken away while the API server runs: Kubernetes
     knows no other way to revoke a certificate. `client_cas` is the file of the CAs that it trusts now. `volatile` are the
-    keys of etcd that change by themselves, whoever uses the cloud.
+    keys of etcd that change by themselves, whoever uses the cloud; `policies` those that are learners' to change beside
+    what is theirs on every cloud.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Plane:
     keeper: Endpoint
     as_operator: Endpoint
     volatile: re.Pattern[str]
+    policies: re.Pattern[str] = NOTHING
 
     def admit_operators(self, *, admitted: bool) -> None:
         """Trust operators' certificates, or none of them any more; the API server heeds it within a moment."""

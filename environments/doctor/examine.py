@@ -15,7 +15,7 @@ from typing import Final
 from environments.doctor.clusters import programs
 from environments.doctor.docker import docker
 from environments.doctor.finding import Finding, Machine, fine
-from environments.doctor.machine import clock, disk, limits, memory, ports, proxies
+from environments.doctor.machine import clock, disk, limits, memory, ports, proxies, runtime
 from environments.footprint import TEMPORARY, is_running
 from environments.paths import state_dir
 from environments.toolchain import locate
@@ -132,6 +132,7 @@ EXAMINATIONS: Final[tuple[Examination, ...]] = (
     leftovers,
     programs,
     docker,
+    runtime,
     root,
     cage,
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from environments.doctor.finding import Finding, Group, Machine, fine
+from environments.kind.runtime import obstacle
 from environments.paths import cache_dir, state_dir
 
 GIB: Final = 1 << 30
@@ -46,6 +47,15 @@ def _limit(machine: Machine) -> int | None:
         except (OSError, ValueError):  # "max" where there is none
             continue
     return None
+
+
+def runtime(machine: Machine) -> Iterator[Finding]:
+    """Whether Falco could watch pods; whether its image is there is found out when a lab needs it."""
+    if reason := obstacle(machine.proc, machine.sys):
+        seen, cure = f"Falco cannot run: {reason}.", "Tasks of runtime detection are not graded here; all others are."
+        yield Finding(group="kind", name="runtime", state="warning", seen=seen, cure=cure)
+    else:
+        yield fine("kind", "runtime", "Falco may run: the kernel and this machine's capabilities allow it.")
 
 
 def disk(machine: Machine) -> Iterator[Finding]:  # noqa: ARG001 - every examination takes the machine

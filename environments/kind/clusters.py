@@ -23,6 +23,8 @@ CREATE_SECONDS: Final = 300.0
 POLL_SECONDS: Final = 0.1
 AGAIN_SECONDS: Final = 0.5
 STATIC_PODS: Final = "/etc/kubernetes/manifests"
+HOLD: Final = ["mv", f"{STATIC_PODS}/kube-scheduler.yaml", "/etc/kubernetes"]  # the kubelet then ends it
+SCHEDULERS: Final = ["crictl", "ps", "--quiet", "--name", "^kube-scheduler$"]  # that run
 SHOWN: Final = 8
 REASON: Final = re.compile(r"^ERROR|\berror:|\[ERROR|fatal|failed to", re.IGNORECASE)
 DISK_FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
@@ -171,14 +173,15 @@ def place(client: Any, node: Node, name: str, pod: Object) -> None:
     on_node(client, node, ["mv", f"/run/{name}.json", f"{STATIC_PODS}/mod209-{name}.json"])
 
 
-def on_node(client: Any, node: Node, argv: list[str]) -> None:
-    """Run a command on a node.
+def on_node(client: Any, node: Node, argv: list[str]) -> str:
+    """Run a command on a node; returns what it says.
 
     Raises:
         FootprintError: it failed.
     """
     with failures():
         done = client.containers.get(node.container).exec_run(argv)
+    said = str(done.output.decode(errors="replace").strip())
     if done.exit_code != 0:
-        text = done.output.decode(errors="replace").strip()[-300:]
-        raise FootprintError(f"{argv[0]} failed on the node of {node.plane.name}: {text}", hint="Run it again.")
+        raise FootprintError(f"{argv[0]} failed on the node of {node.plane.name}: {said[-300:]}", hint="Run it again.")
+    return said

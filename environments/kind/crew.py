@@ -17,11 +17,10 @@ import httpx
 
 from environments.cleanroom import etcd_state
 from environments.errors import FootprintError
-from environments.platform import DNS, DNS_LABELS, DNS_NAMESPACE, SYSTEM_NAMESPACE, platform
+from environments.platform import CREW_STEM, DNS, DNS_LABELS, DNS_NAMESPACE, SYSTEM_NAMESPACE, platform
 from environments.probes.pairs import NAMED_PORTS, Pod, network
 
 IMAGE: Final = "registry.k8s.io/pause:3.10.2"
-STEM: Final = "crew-"
 ROLE: Final = "mod209.io/crew"
 TURN: Final = "mod209.io/turn"
 SENTINEL: Final = "sentinel"
@@ -62,7 +61,7 @@ def enlist(keeper: httpx.Client, etcd: httpx.Client, node: str) -> Crew:
     standing = _wait_running(keeper, places)
     cast = {place: _as_role(standing[place], role, node) for place, role in _cast(roles, places)}
     _write(etcd, cast)
-    sentinel = cast.pop((SYSTEM_NAMESPACE, f"{STEM}0"))
+    sentinel = cast.pop((SYSTEM_NAMESPACE, f"{CREW_STEM}0"))
     ends = {pod["metadata"]["annotations"][ROLE]: _address(pod) for pod in cast.values()}
     return Crew(ends={**ends, f"{DNS_NAMESPACE}/{DNS}": _dns(keeper)}, sentinel=sentinel)
 
@@ -79,7 +78,7 @@ def wait_enforced(etcd: httpx.Client, crew: Crew, is_open: Callable[[str], bool]
     _await(lambda: is_open(crew.watched), "No pod can be reached on")
     word = secrets.token_hex(8)
     marked = {**crew.sentinel, "metadata": {**crew.sentinel["metadata"], "labels": {TURN: word}}}
-    _write(etcd, {(SYSTEM_NAMESPACE, f"{STEM}0"): marked})
+    _write(etcd, {(SYSTEM_NAMESPACE, f"{CREW_STEM}0"): marked})
     fence = f"/registry/networkpolicies/{SYSTEM_NAMESPACE}/{SENTINEL}".encode()
     etcd_state.write(etcd, {fence: etcd_state.stored(_fence(word))})
     try:
@@ -97,7 +96,7 @@ def _roles() -> Iterator[Pod]:
 
 def _places(roles: list[Pod]) -> set[Place]:
     namespaces = [pod.namespace for pod in roles]
-    return {(name, f"{STEM}{index}") for name in namespaces for index in range(namespaces.count(name))}
+    return {(name, f"{CREW_STEM}{index}") for name in namespaces for index in range(namespaces.count(name))}
 
 
 def _cast(roles: list[Pod], places: set[Place]) -> Iterator[tuple[Place, Pod]]:
@@ -112,7 +111,7 @@ def _found(keeper: httpx.Client) -> dict[Place, Object]:
     items = keeper.get("/api/v1/pods").raise_for_status().json()["items"]
     named = {(pod["metadata"]["namespace"], pod["metadata"]["name"]): pod for pod in items}
     ours = {*platform().namespaces, SYSTEM_NAMESPACE, DNS_NAMESPACE, "default"}
-    return {place: pod for place, pod in named.items() if place[0] in ours and place[1].startswith(STEM)}
+    return {place: pod for place, pod in named.items() if place[0] in ours and place[1].startswith(CREW_STEM)}
 
 
 def _is_sound(pod: Object, node: str) -> bool:

@@ -12,19 +12,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-
 from environments.access import Access, Role, WaysAccess
 from environments.cleanroom import etcd_state, vault
-from environments.cleanroom.bootstrap import Kube
 from environments.cleanroom.footprint import Progress, ServedFootprint
-from environments.errors import FootprintError
+from environments.errors import CourseError, FootprintError
 from environments.kind import images, manifests, ways
-from environments.kind.clusters import Clusters, Furnisher, place
+from environments.kind.clusters import HOLD, SCHEDULERS, Clusters, Furnisher, on_node, place
 from environments.kind.crew import enlist, wait_enforced
 from environments.kind.engine import FOOTPRINT_LABEL, add_network, connect, failures, remove
+from environments.kind.falco import Watch
+from environments.kind.health import answering, is_new, pods_ready
 from environments.kind.logs import Follower
 from environments.kind.node import Node, Ports, plan
+from environments.kind.policyengines import Installed
+from environments.kind.policyengines.install import install, waiter
+from environments.kind.prepared import Prepared
+from environments.kind.runtime import NAME as FALCO
 from environments.kind.undertaker import Undertaker
 from environments.params import LearnerParams
 from environments.pki import Authority
@@ -41,7 +44,7 @@ LOADED: Final = (*ON_EACH, "vault")
 
 
 class KindFootprint(ServedFootprint):
-    """A footprint of containers, in which pods run."""
+    """A footprint of containers, in which pods run; in a `held` one, only the judge's and those of the clusters themselves."""
 
     provider = "kind"
 
@@ -51,12 +54,16 @@ class KindFootprint(ServedFootprint):
         lab: str,
         params: LearnerParams,
         binaries: dict[str, Path],
+        own: Prepared,
         *,
-        image: str,
-        lab_config: dict[str, Any],
+        held: bool,
     ) -> None:
         super().__init__(directory, lab, params, binaries)
-        self._image = image
+        self._image = own.image
+        self._engine = own.engine
+        self._falco = own.falco
+        self._watch: Watch | None = None
+        self._held = held
         self._network = f"mod209-{secrets.token_hex(3)}"
         self._undertaker: Undertaker | None = None
         self._clusters: Clusters | None = None
@@ -65,7 +72,7 @@ class KindFootprint(ServedFootprint):
         self._given_up = threading.Event()
         self._renewals = 0
         self._tools = resolve(LOADED)
-        self._plan(lab_config)
+        self._plan(own.lab_config)
 
     def _plan(self, lab_config: dict[str, Any]) -> None:
         port, self._home = self._ports.reserve, next(iter(platform().clouds))
@@ -76,7 +83,7 @@ class KindFootprint(ServedFootprint):
                 apiserver=port(), etcd=port(), opa=port(), ways=port(), vault=port() if name == self._home else 0
             )
             folder = self.directory / name
-            self._nodes[name] = plan(name, f"{self._network}-{name}", folder, ports, lab_config)
+            self._nodes[name] = plan(name, f"{self._network}-{name}", folder, ports, lab_config, self._engine)
             if name == self._home:
                 self._vault = vault.plan(
                     folder / "node" / "vault",
@@ -100,7 +107,7 @@ class KindFootprint(ServedFootprint):
             try:
                 with failures():
                     remove(self._docker, self._network)
-            except FootprintError as error:  # a daemon that has died; the next start sweeps
+            except CourseError as error:  # a daemon that has died; the next start sweeps
                 print(error.message, file=sys.stderr)
             self._docker.close()
             self._undertaker.dismiss()
@@ -119,27 +126,6 @@ class KindFootprint(ServedFootprint):
         clouds = {name: cloud.model_copy(update={"ways": found[name]}) for name, cloud in access.clouds.items()}
         return access.model_copy(update={"clouds": clouds})
 
-    def reset(self, only: str | None, params: LearnerParams | None) -> dict[str, Any]:
-        """As on every provider; then pods run again."""
-        report = super().reset(only, params)
-        self._schedule(wanted=True)
-        return report
-
-    def settle(self) -> dict[str, Any]:
-        """As on every provider. Pods that the judge asks for are stored, and never run: there are hundreds."""
-        self._schedule(wanted=False)
-        return super().settle()
-
-    def _schedule(self, *, wanted: bool) -> None:
-        """Let nodes take new pods, or none. A policy of the learner's may forbid that; then it only takes longer."""
-        for node in self._nodes.values():
-            with node.plane.keeper.client(timeout=30.0) as client:
-                client.patch(
-                    f"/api/v1/nodes/{node.container}",
-                    headers={"Content-Type": "application/merge-patch+json"},
-                    json={"spec": {"unschedulable": None if wanted else True}},
-                )
-
     def _give_up(self) -> None:
         """End all that is under way in other threads and processes."""
         self._given_up.set()
@@ -153,10 +139,12 @@ class KindFootprint(ServedFootprint):
         with failures():
             servers = {f"{name}/node": self._node_status(node) for name, node in self._nodes.items()}
         for name, plane in self._planes.items():
-            servers[f"{name}/kube-apiserver"] = _answering(plane.keeper.answers("/readyz"))
-            servers[f"{name}/etcd"] = _answering(plane.etcd.answers("/readyz"))
-            servers[f"{name}/opa"] = _answering(self._opas[name].keeper.answers("/health"))
-        servers["vault"] = _answering(vault.is_running(self._vault.endpoint))
+            servers[f"{name}/kube-apiserver"] = answering(plane.keeper.answers("/readyz"))
+            servers[f"{name}/etcd"] = answering(plane.etcd.answers("/readyz"))
+            servers[f"{name}/opa"] = answering(self._opas[name].keeper.answers("/health"))
+        servers["vault"] = answering(vault.is_running(self._vault.endpoint))
+        for name, is_well in self._watch.states().items() if self._watch else ():
+            servers[f"{name}/{FALCO}"] = answering(is_well)
         return servers
 
     def _node_status(self, node: Node) -> dict[str, Any]:
@@ -187,16 +175,21 @@ class KindFootprint(ServedFootprint):
         kind = self._binaries["kind"]
         self._clusters = Clusters(kind, self._image, self._network, nodes, self.directory / "logs")
         self._furnishers = [Furnisher(self._docker, node) for node in nodes]
+        self._watch = Watch(self._docker, self._falco, self.directory / "logs") if self._falco else None
         with ThreadPoolExecutor(8) as pool:
             work: list[Future[None]] = []
             try:
                 for node, furnisher in zip(nodes, self._furnishers, strict=True):
                     servers = self._servers(node.plane.name)
                     pods = {name: self._pod(name) for name in servers}
-                    work.append(pool.submit(furnisher.furnish, [archives[name] for name in servers], pods))
+                    wanted = [archives[name] for name in servers]
+                    wanted += [self._engine.archive] if self._engine else []
+                    work.append(pool.submit(furnisher.furnish, wanted, pods))
 
                 def made(node: Node) -> None:
                     progress(f"{node.plane.name}: the cluster is there")
+                    if self._watch:
+                        self._watch.start(node)
                     work.append(pool.submit(self._finish, node.plane.name, progress))
 
                 work.append(pool.submit(self._begin_vault, progress))
@@ -207,6 +200,19 @@ class KindFootprint(ServedFootprint):
             except BaseException:
                 self._give_up()  # or the pool would wait for all of them
                 raise
+        self._settle_watch(progress)
+
+    def _settle_watch(self, progress: Progress) -> None:
+        """Keep Falco where it is well; the rest does without it."""
+        if self._watch is None:
+            return
+        if reason := self._watch.settle():
+            self._watch, self.without = None, {"runtime": reason}
+            progress(f"runtime: not available: {reason}")
+            return
+        for name in self._nodes:
+            self._follow(name, FALCO)
+        progress("falco is ready")
 
     def _servers(self, cloud: str) -> tuple[str, ...]:
         """What of ours runs on the node of a cloud."""
@@ -239,14 +245,23 @@ class KindFootprint(ServedFootprint):
         for server in self._servers(name):
             self._follow(name, server)
         self._set_up_cloud(name)
+        if self._engine:
+            self._install(name, self._engine)
         self._await_calm(name)
+        if self._held:
+            self._hold(name)
         progress(f"{name} is ready")
+
+    def _install(self, name: str, engine: Installed) -> None:
+        with self._planes[name].keeper.client(timeout=30.0) as keeper:
+            install(keeper, name, engine)
+            self._await(waiter(keeper, engine), f"{engine.name} does not start on {name}")
 
     def _await_calm(self, name: str) -> None:
         """Wait until controllers have made all that they make of what is there: only then it is a baseline."""
         plane = self._planes[name]
         with plane.etcd.client(timeout=30.0) as client, plane.keeper.client(timeout=30.0) as keeper:
-            self._await(lambda: _pods_ready(Kube(keeper)), f"The pods of {name} do not get ready")
+            self._await(lambda: pods_ready(keeper, but=FALCO), f"The pods of {name} do not get ready")
             last = [etcd_state.dump(client, plane.volatile)]
 
             def calm() -> bool:
@@ -255,6 +270,12 @@ class KindFootprint(ServedFootprint):
                 return not before.changed(now)
 
             self._await(calm, f"{name} does not come to rest", every=1.0)
+
+    def _hold(self, name: str) -> None:
+        """From now on nothing starts on a cloud but what we write there ourselves: the scheduler has ended."""
+        node = self._nodes[name]
+        on_node(self._docker, node, HOLD)
+        self._await(lambda: not on_node(self._docker, node, SCHEDULERS), f"The scheduler of {name} does not end")
 
     def _await(self, what: Callable[[], bool], failing: str, every: float = POLL_SECONDS) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -267,7 +288,7 @@ class KindFootprint(ServedFootprint):
         self._renewals += 1
         with self._vault.endpoint.client(timeout=5.0) as client:
             place(self._docker, self._nodes[self._home], "vault", self._pod("vault"))
-            self._await(lambda: _is_new(client), "No new Vault starts")
+            self._await(lambda: is_new(client), "No new Vault starts")
 
 
 def _mustered(node: Node) -> WaysAccess:
@@ -282,28 +303,3 @@ def _raise_failed(work: Iterable[Future[None]]) -> None:
     for future in work:
         if future.done():
             future.result()
-
-
-def _answering(answers: bool) -> dict[str, Any]:
-    """A server inside of a node: its memory and process are the node's."""
-    return {"pid": 0, "state": "running" if answers else "does not answer", "rss_bytes": 0}
-
-
-def _is_new(client: httpx.Client) -> bool:
-    """Whether a Vault answers that nobody has initialised."""
-    try:
-        return client.get("/v1/sys/init").json().get("initialized") is False
-    except (httpx.HTTPError, ValueError):
-        return False
-
-
-def _pods_ready(kube: Kube) -> bool:
-    """Whether every pod of the cluster runs and is ready; some must be there."""
-    try:
-        pods = kube.client.get("/api/v1/pods").raise_for_status().json()["items"]
-    except httpx.HTTPError:
-        return False
-    conditions = [
-        {one["type"]: one["status"] for one in pod.get("status", {}).get("conditions", ())}.get("Ready") for pod in pods
-    ]
-    return bool(pods) and all(ready == "True" for ready in conditions)

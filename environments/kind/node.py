@@ -15,9 +15,11 @@ from environments.baseline.objects import HERE as BASELINE
 from environments.baseline.people import JUDGE, OPERATOR
 from environments.cleanroom.apiserver import Files, authentication, webhook_client
 from environments.cleanroom.opa import POLICIES, Opa
-from environments.cleanroom.plane import Plane
+from environments.cleanroom.plane import NOTHING, Plane
 from environments.kind import images, manifests, ways
 from environments.kind.manifests import NODE_FOLDER
+from environments.kind.policyengines import Installed, engine_named
+from environments.kind.policyengines.install import volatile
 from environments.pki import Authority, signing_key
 from environments.platform import JUDGES_GROUP, OPERATORS_GROUP
 
@@ -76,8 +78,14 @@ class Node:
         return self.folder / "kind.yaml"
 
 
-def plan(name: str, cluster: str, folder: Path, ports: Ports, lab_config: dict[str, Any]) -> Node:
-    """Write certificates and configuration of cloud `name` into `folder`, on the base of the lab's `kind.yaml`."""
+def plan(
+    name: str, cluster: str, folder: Path, ports: Ports, lab_config: dict[str, Any], engine: Installed | None = None
+) -> Node:
+    """Write certificates and configuration of cloud `name` into `folder`, on the base of the lab's `kind.yaml`.
+
+    `engine` is the policy engine that will stand there.
+    """
+    beside = engine_named(engine.name) if engine else None
     shared = folder / "node"
     kube, etcd, agent = Authority(f"{name} kubernetes"), Authority(f"{name} etcd"), Authority(f"{name} opa")
     operators = Authority(f"{name} operators")
@@ -102,7 +110,8 @@ def plan(name: str, cluster: str, folder: Path, ports: Ports, lab_config: dict[s
         etcd=outside.endpoint("etcd-client", ports.etcd, folder / "etcd-ca.crt", etcd.client("kube-apiserver")),
         keeper=outside.endpoint("keeper", ports.apiserver, ca, kube.client("mod209:keeper", "system:masters")),
         as_operator=outside.endpoint("operator", ports.apiserver, ca, operator),
-        volatile=VOLATILE,
+        volatile=volatile(beside, VOLATILE) if beside else VOLATILE,
+        policies=beside.policies if beside else NOTHING,
     )
     inside.json("authentication.json", authentication())
     inside.json(

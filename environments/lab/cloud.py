@@ -12,6 +12,7 @@ import httpx
 from environments.access import CloudAccess
 from environments.errors import BadInputError, FootprintError
 from environments.lab.credentials import PemFolder, client, tls
+from environments.lab.engines import await_force, await_kind
 from environments.lab.kinds import Kinds
 from environments.params import CloudParams
 from environments.rights import REVIEWS, ask_of, persona, review
@@ -109,15 +110,18 @@ class Cloud:
     def apply(self, body: dict[str, Any]) -> None:
         """Create the object on this cloud, or bring it in line with `body` (server-side apply).
 
+        A policy of an engine beside OPA is in force when this returns.
+
         Raises:
-            BadInputError: the cloud has no such kind, the namespace is missing, or it refuses the object.
+            BadInputError: the cloud has no such kind, the namespace is missing, or it or the engine refuses the object.
             FootprintError: the cloud does not answer.
         """
         name = body["metadata"]["name"]
-        path, headers = f"{self.kinds.collection(body)}/{name}", {"Content-Type": "application/apply-patch+yaml"}
+        path, headers = f"{await_kind(self, body)}/{name}", {"Content-Type": "application/apply-patch+yaml"}
         options = {"fieldManager": FIELD_MANAGER, "force": "true"}
         text = json.dumps(body)  # JSON is YAML
         self.request("PATCH", path, f"{body['kind']} {name}", params=options, headers=headers, content=text)
+        await_force(self, path, body)
 
     def can(self, who: str, verb: str, resource: str, namespace: str = "", name: str = "") -> bool:
         """Whether `who` may do it on this cloud, as its API server says (a SubjectAccessReview).

@@ -10,6 +10,10 @@ from environments.errors import BadInputError
 Discover = Callable[[str], dict[str, Any]]
 
 
+class UnknownKindError(BadInputError):
+    """The cloud has no such kind, or not yet."""
+
+
 class Kinds:
     """The kinds of one cloud; each API group is asked for once."""
 
@@ -22,13 +26,15 @@ class Kinds:
         """The path at which objects like `body` (with apiVersion, kind and metadata) are created.
 
         Raises:
-            BadInputError: the cloud has no such kind, or the object needs a namespace and names none.
+            UnknownKindError: the cloud has no such kind.
+            BadInputError: the object needs a namespace and names none.
         """
         version, kind, namespace = body["apiVersion"], body["kind"], body["metadata"].get("namespace")
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"
         resource = self._group(base, version).get(kind)
         if resource is None:
-            raise BadInputError(f"{self._cloud} has no kind {kind} in {version}.", hint="Check apiVersion and kind.")
+            del self._groups[base]  # it may be there the next time
+            raise UnknownKindError(f"{self._cloud} has no kind {kind} in {version}.", hint="Check apiVersion and kind.")
         if not resource["namespaced"]:
             return f"{base}/{resource['name']}"
         if not namespace:
@@ -41,6 +47,8 @@ class Kinds:
             try:
                 answer = self._discover(base)
             except BadInputError:
-                raise BadInputError(f"{self._cloud} has no apiVersion {version}.", hint="Check apiVersion.") from None
+                raise UnknownKindError(
+                    f"{self._cloud} has no apiVersion {version}.", hint="Check apiVersion."
+                ) from None
             self._groups[base] = {r["kind"]: r for r in answer["resources"] if "/" not in r["name"]}
         return self._groups[base]

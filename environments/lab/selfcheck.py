@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from environments.access import NO_SELF_CHECK_VARIABLE, Access
 from environments.course import course_dir
 from environments.errors import BadInputError
-from environments.footprint import CAPABILITIES
 from environments.lab.guide import Guide, load_guides
 from environments.lab.report import CheckLine, CheckReport
 from environments.labspec import CheckSpec, LabSpec, TaskSpec
@@ -31,7 +30,7 @@ def run_check(lab: Lab, name: str) -> CheckReport:
         return CheckReport(task.id, task.title, tuple(CheckLine(check.id, check.title, ()) for check in checks))
     probes = load_probes(course_dir() / "labs" / lab.slug / "probes" / f"{task.id.lower()}.yaml", visible=True)
     wanted = {check.id for check in checks}
-    prober = Prober(lab.access, CAPABILITIES[lab.access.provider], _seed(lab.access))
+    prober = Prober(lab.access, lab.access.capabilities, _seed(lab.access))
     # What destroys (an account deleted and made anew) would break the learner's own work.
     observations = prober.run([probe for probe in probes if probe.check in wanted and not probe.destroys])
     guides = load_guides(course_dir(), lab.slug, task.id)

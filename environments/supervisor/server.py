@@ -23,8 +23,10 @@ from typing import Any
 
 from pydantic import Field
 
+from environments.access import UNASKED
 from environments.cleanroom.footprint import ServedFootprint
 from environments.errors import CourseError, FootprintError, StorageError
+from environments.labspec import Capability
 from environments.params import LearnerParams
 from environments.supervisor import protocol
 from environments.yamlfile import Strict
@@ -42,8 +44,11 @@ class Plan(Strict):
     params: LearnerParams
     binaries: dict[str, Path]
     bound: bool
-    image: str = Field(default="", description="of kind's nodes")
-    lab_config: dict[str, Any] = Field(default_factory=dict, description="the lab's kind.yaml")
+    own: dict[str, Any] = Field(default_factory=dict, description="what the provider alone knows to read")
+    without: dict[Capability, str] = Field(default_factory=lambda: dict(UNASKED), description="see `Access.without`")
+    held: bool = Field(
+        default=False, description="whether no pod runs that anybody asks for; on local none does anyway"
+    )
 
 
 class StopRequest(BaseException):
@@ -116,6 +121,7 @@ def main(directory: Path) -> int:
     footprint = None
     try:
         footprint = _provided(plan, directory)
+        footprint.without = plan.without
         began = time.monotonic()
         footprint.start(lambda text: _emit(event=text))
         seconds = time.monotonic() - began
@@ -148,10 +154,10 @@ def _provided(plan: Plan, directory: Path) -> ServedFootprint:
     """The footprint of the plan's provider; only that one's code is loaded."""
     if plan.provider == "kind":
         from environments.kind.footprint import KindFootprint  # noqa: PLC0415
+        from environments.kind.prepared import Prepared  # noqa: PLC0415
 
-        return KindFootprint(
-            directory, plan.lab, plan.params, plan.binaries, image=plan.image, lab_config=plan.lab_config
-        )
+        own = Prepared.model_validate(plan.own)
+        return KindFootprint(directory, plan.lab, plan.params, plan.binaries, own, held=plan.held)
     from environments.local.footprint import LocalFootprint  # noqa: PLC0415
 
     return LocalFootprint(directory, plan.lab, plan.params, plan.binaries)

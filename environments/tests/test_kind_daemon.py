@@ -42,7 +42,7 @@ def footprint(client: Any) -> KindFootprint:
     """As much of one as its status needs."""
     half = object.__new__(KindFootprint)
     half._docker, half._nodes = client, {"aws": SimpleNamespace(container="mod209-test-none")}  # type: ignore[dict-item]
-    half._planes, half._opas = {}, {}
+    half._planes, half._opas, half._watch = {}, {}, None
     return half
 
 

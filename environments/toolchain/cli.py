@@ -24,7 +24,10 @@ def tools_command(
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch or build the tools that are missing.")] = False,
     wanted: Annotated[
         Wanted,
-        typer.Option("--for", help="Also what provider kind needs (kind), and what its node image is made of (node)."),
+        typer.Option(
+            "--for",
+            help="Also what provider kind needs (kind), what its node image is made of (node), and policy engines (engines).",
+        ),
     ] = "all",
 ) -> None:
     """List the labs' tools: the version wanted, where each one is, and where it came from.

@@ -60,7 +60,8 @@ def evidence(request: pytest.FixtureRequest, job: Job, observations: Sequence[Ob
     check_id = check_of(request.function)
     needs = job.spec.task(check_id.split(".")[0]).needs
     if needs not in job.capabilities:
-        raise CannotJudgeError(f"This footprint ({job.access.provider}) has no {needs}.")
+        why = job.access.without.get(needs)
+        raise CannotJudgeError(f"This footprint ({job.access.provider}) has no {needs}{f': {why}' if why else ''}.")
     mine = [seen for seen in observations if seen.check == check_id]
     return Evidence(clouds=list(job.access.clouds), observations=mine)
 

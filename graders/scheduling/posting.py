@@ -51,6 +51,7 @@ class Posting(Strict):
     course: Path
     lab: str
     provider: str = "local"
+    engine: str = ""
     cage: str
     limits: Limits
 
@@ -68,5 +69,6 @@ class Posting(Strict):
             probes=probes,
             cage=cage_named(self.cage),
             provider=self.provider,
+            engine=self.engine,
             limits=self.limits,
         )

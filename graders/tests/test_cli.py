@@ -46,7 +46,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         (["grade", "no-lab", "{here}/empty", "--out", "{here}/out"], 3, "no-lab"),
         (["grade", "../labs", "{here}/empty", "--out", "{here}/out"], 3, "error:"),
         (["grade", SLUG, "{here}/empty", "--out", "{here}/out", "--provider", "moon"], 3, "no provider 'moon'"),
-        (["grade", SLUG, "{here}/empty", "--out", "{here}/out", "--provider", "kind"], 6, "privileged pods"),
+        (["grade", SLUG, "{here}/empty", "--out", "{here}/out", "--provider", "kind"], 3, "There is no submission"),
         (["grade", SLUG, "{here}/empty", "--out", "{here}/file/out"], 10, "Cannot write to"),
         (["grade", SLUG, "{here}/empty", "--out", "{here}/out", "--term-key", "{here}/open"], 3, "Others can read"),
         (["grade", SLUG, "{here}/empty", "--out", "{here}/out", "--course", "{here}"], 3, "error:"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from environments import footprint
+from environments.errors import FootprintError
 from environments.footprint import Footprint
 from graders import room, verify
 from graders.judge import Judge
@@ -17,6 +20,26 @@ COURSE = Path(__file__).parents[2]
 # On a busy machine a webhook can be too slow now and then, and a check is not graded then: that is no verdict.
 ATTEMPTS = 2
 VARIANTS = ["zt-4-two-items"]
+
+
+def test_what_strangers_are_graded_on_is_held_and_a_learners_own_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+
+    def spawn(_: Path, plan: dict[str, Any]) -> None:
+        told.append(plan["held"])
+        raise FootprintError("far enough", hint="")
+
+    monkeypatch.setenv("MOD209_STATE", str(tmp_path))
+    monkeypatch.setattr(footprint, "_plan", lambda *_: {})
+    monkeypatch.setattr(footprint, "_spawn", spawn)
+    place = room.Place(course=COURSE, lab="zero-trust", provider="kind")
+    with pytest.raises(FootprintError, match="far enough"), room.room(place) as one:
+        one.ready()
+    with pytest.raises(FootprintError, match="far enough"):
+        footprint.start("zero-trust", provider="kind")
+    assert told == [True, False]
 
 
 @pytest.mark.slow

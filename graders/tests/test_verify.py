@@ -13,9 +13,9 @@ from environments import console
 from environments.errors import BadInputError, VerifyError
 from graders import cli
 from graders.tests.batches import COURSE, SLUG, SPEC
-from graders.variants import Kind, Variant
+from graders.variants import Kind, Variant, load_variants
 from graders.verdicts import Outcome, conclude, judged
-from graders.verify import Matrix, Row, verify
+from graders.verify import Matrix, Row, by_engine, verify, wanted
 
 GOLDEN = Path(__file__).with_name("golden") / "verify.txt"
 CHECKS = [check.id for check in SPEC.checks]
@@ -157,3 +157,17 @@ def test_the_reference_and_a_broken_variant_are_graded_as_they_name() -> None:
         ("zt-2-list", ["ZT-2.3"], True),
     ]
     assert found.ok
+
+
+def test_answers_for_a_policy_engine_are_graded_where_there_is_one() -> None:
+    variants = load_variants(COURSE, SPEC)
+    here, there = (wanted(variants, provider, ()) for provider in ("local", "kind"))
+    assert {one.engine for one in here} == {""}
+    assert {one.name for one in there} - {one.name for one in here} == {one.name for one in variants if one.engine}
+    engines = by_engine(there)
+    assert next(iter(engines)) == "", "most variants share a footprint, which comes first"
+    assert {name: {one.engine for one in some} for name, some in engines.items()} == {name: {name} for name in engines}
+    for name in ("gatekeeper", "kyverno"):
+        assert {one.kind for one in engines[name]} == {"alternative", "broken"}
+    with pytest.raises(BadInputError, match="no variant zt-3-kyverno on local"):
+        wanted(variants, "local", ["zt-3-kyverno"])

@@ -46,7 +46,7 @@ def ensure(engine: Any, progress: Progress) -> str:
         if has(engine, reference()):
             return reference()
         _sweep(engine)
-        return _pulled(engine, STOCK, progress) or load(engine, progress) or build(engine, progress)
+        return pulled(engine, STOCK, progress) or load(engine, progress) or build(engine, progress)
 
 
 def has(engine: Any, name: str) -> bool:
@@ -72,20 +72,20 @@ def _sweep(engine: Any) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _pulled(engine: Any, name: str, progress: Progress) -> str | None:
+def pulled(engine: Any, name: str, progress: Progress, what: str = "node image") -> str | None:
     """The publisher's image, unless its registry is out of reach: that is found out in a moment, a pull takes minutes."""
     import docker  # noqa: PLC0415
     from docker.errors import APIError  # noqa: PLC0415
     from requests.exceptions import RequestException  # noqa: PLC0415
 
-    progress(f"node image: asking for {name}")
+    progress(f"{what}: asking for {name}")
     with suppress(APIError, RequestException):
         impatient = docker.from_env(timeout=PULL_SECONDS)
         try:
             impatient.images.get_registry_data(name)
         finally:
             impatient.close()
-        progress(f"node image: pulling {name}")
+        progress(f"{what}: pulling {name}")
         engine.images.pull(name)
         return name
     return None
