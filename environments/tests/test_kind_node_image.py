@@ -55,6 +55,10 @@ def test_how_an_image_is_got_has_no_say_in_what_it_is_called() -> None:
     assert modules - set(inputs.RECIPE) == {"__init__.py", "__main__.py", "archive.py", "named.py", "sources.py"}
 
 
+def test_the_publishers_image_is_the_one_that_our_kind_asks_for() -> None:
+    assert spec_of("kind").version == sources.STOCK_OF_KIND
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
