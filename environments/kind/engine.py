@@ -11,9 +11,7 @@ from typing import Any, Final
 from environments.errors import FootprintError, StorageError
 
 FOOTPRINT_LABEL: Final = "mod209.footprint"  # on a network: the directory of the footprint that it belongs to
-BUILDING_LABEL: Final = (
-    "mod209.building"  # on a container from which a node image is made: the cache of whoever makes it
-)
+BUILDING_LABEL: Final = "mod209.building"  # on a container that a node image is made of: the cache of who makes it
 CLUSTER_LABEL: Final = "io.x-k8s.kind.cluster"  # kind's own, on every node
 REQUEST_SECONDS: Final = 600  # committing a node image takes a busy machine minutes
 REMOVE_SECONDS: Final = 30.0

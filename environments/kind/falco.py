@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httpx
 
-from environments.errors import FootprintError
+from environments.errors import CourseError
 from environments.kind.clusters import STATIC_PODS, on_node, place
 from environments.kind.health import SERVER_LABEL
 from environments.kind.images import MOUNT
@@ -127,7 +127,7 @@ class Watch:
             with self._lock:
                 if not self._is_over:
                     place(self._client, node, NAME, self._manifest)
-        except FootprintError as error:
+        except CourseError as error:
             self._faults[node] = error.message.rstrip(".")
 
     def _state(self, node: Node) -> str:
@@ -145,7 +145,7 @@ class Watch:
             self._is_over = True
         for node in self._nodes:
             self._keep_log(node)
-            with contextlib.suppress(FootprintError):
+            with contextlib.suppress(CourseError):
                 on_node(self._client, node, ["rm", "-f", f"{STATIC_PODS}/mod209-{NAME}.json"])
         deadline = time.monotonic() + GONE_SECONDS
         while any(map(_found, self._nodes)) and time.monotonic() < deadline:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from environments.access import Access, Role, WaysAccess
 from environments.cleanroom import etcd_state, vault
 from environments.cleanroom.footprint import Progress, ServedFootprint
-from environments.errors import FootprintError
+from environments.errors import CourseError, FootprintError
 from environments.kind import images, manifests, ways
 from environments.kind.clusters import HOLD, SCHEDULERS, Clusters, Furnisher, on_node, place
 from environments.kind.crew import enlist, wait_enforced
@@ -107,7 +107,7 @@ class KindFootprint(ServedFootprint):
             try:
                 with failures():
                     remove(self._docker, self._network)
-            except FootprintError as error:  # a daemon that has died; the next start sweeps
+            except CourseError as error:  # a daemon that has died; the next start sweeps
                 print(error.message, file=sys.stderr)
             self._docker.close()
             self._undertaker.dismiss()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from environments.errors import BadInputError, FootprintError
+from environments.errors import BadInputError, CourseError
 from environments.kind import images
 from environments.kind.engine import failures
 from environments.kind.nodeimage.sources import has, pulled
@@ -69,7 +69,7 @@ def choose(engine: Any, progress: Progress, examined: Callable[[], str] = obstac
         return Choice(reason="Falco's image is not here, and its publisher's registry is out of reach")
     try:
         return Choice(image=_packed(engine, name))
-    except (FootprintError, OSError) as error:
+    except (CourseError, OSError) as error:
         return Choice(reason=f"Falco's image could not be written to {images.folder()}: {error}")
 
 

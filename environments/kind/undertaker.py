@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Final
 
-from environments.errors import FootprintError
+from environments.errors import CourseError
 from environments.kind.engine import engine, remove
 
 DONE: Final = b"done\n"
@@ -35,7 +35,7 @@ def main(network: str) -> int:
     try:
         with engine() as client:
             remove(client, network)
-    except FootprintError as error:
+    except CourseError as error:
         print(error.message, file=sys.stderr)
         return error.exit_code
     return 0

@@ -18,6 +18,7 @@ from environments.footprint import is_running, start
 from environments.kind import images
 from environments.kind.engine import failures
 from environments.kind.prepare import KindConfig
+from environments.kind.prepared import Prepared
 from environments.supervisor import protocol
 from environments.toolchain import Tool
 from environments.yamlfile import load_yaml
@@ -79,7 +80,9 @@ def test_a_footprint_on_a_full_disk_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str, used: int
 ) -> None:
     config = load_yaml(COURSE / "labs/zero-trust/kind.yaml", KindConfig).model_dump()
-    monkeypatch.setattr("environments.kind.prepare.prepare", lambda *_: {"image": "none", "lab_config": config})
+    own = Prepared(image="none", lab_config=config)
+    monkeypatch.setattr("environments.kind.prepare.prepare", lambda *_, watched: (own, {}))
+    monkeypatch.setattr("environments.kind.prepare.reach_daemon", lambda: None)
     with small_disk(tmp_path / "disk", "4k"):
         if used:
             (tmp_path / "disk/other").write_bytes(bytes(used))

@@ -8,12 +8,13 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from docker.errors import ImageNotFound
+from docker.errors import ImageNotFound, NotFound
 
 from environments.errors import BadInputError, CourseError
 from environments.kind import crew
@@ -53,6 +54,10 @@ def test_the_images_of_a_node_are_named_as_its_manifests_and_our_pods_ask_for_th
 def test_how_an_image_is_got_has_no_say_in_what_it_is_called() -> None:
     modules = {path.name for path in inputs.HERE.glob("*.py")}
     assert modules - set(inputs.RECIPE) == {"__init__.py", "__main__.py", "archive.py", "named.py", "sources.py"}
+
+
+def test_the_publishers_image_is_the_one_that_our_kind_asks_for() -> None:
+    assert spec_of("kind").version == sources.STOCK_OF_KIND
 
 
 @pytest.mark.parametrize(
@@ -115,20 +120,20 @@ def test_what_a_killed_build_left_is_removed_by_the_next_of_the_same_cache(
     monkeypatch.setenv("MOD209_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache/mod209-node-image-0123").mkdir(parents=True)
     (tmp_path / "cache/tools").mkdir()
-    image = tiny_image()
-    mine, others = (
-        daemon.containers.create(image, ["true"], labels={BUILDING_LABEL: str(tmp_path / name)})
-        for name in ("cache", "another")
-    )
     monkeypatch.setattr(sources, "has", lambda *_: False)
     monkeypatch.setattr(sources, "pulled", lambda *_: "pulled")
+    image = tiny_image()
+    labels = [{BUILDING_LABEL: str(tmp_path / name)} for name in ("cache", "another")]
+    mine, others = (daemon.containers.create(image, ["true"], labels=one) for one in labels)
     try:
         assert sources.ensure(daemon, quiet) == "pulled"
-        found = {one.id for one in daemon.containers.list(all=True, ignore_removed=True)}
-        assert mine.id not in found
-        assert others.id in found
+        with pytest.raises(NotFound):
+            mine.reload()
+        others.reload()
     finally:
-        others.remove(force=True)
+        for one in (mine, others):
+            with suppress(NotFound):
+                one.remove(force=True)
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == ["tools"]
 
 

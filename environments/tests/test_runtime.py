@@ -145,7 +145,7 @@ def test_an_image_that_cannot_be_written_is_the_reason_and_nothing_half_is_left(
             yield b"half"
             raise DockerException("no space left on device")
 
-    assert "no space left" in choose(Failing(runtime.STOCK)).reason
+    assert "disk of the Docker daemon is full" in choose(Failing(runtime.STOCK)).reason
     assert list(runtime.archive(TAKEN).parent.iterdir()) == []
 
 

@@ -20,7 +20,9 @@ from environments.toolchain.store import flock
 
 OVERRIDE_VARIABLE: Final = "MOD209_NODE_IMAGE"
 LOCK: Final = "node-image.lock"  # in the cache
-# What kind 0.33 itself asks for (v1.37.0, pkg/apis/config/defaults of its source): by digest, or a tag could be moved.
+# What kind of this version itself asks for (v1.37.0; pkg/apis/config/defaults of its source): by digest, or a tag could be
+# moved. Nothing here takes its Kubernetes for ours: only the minor version is the same.
+STOCK_OF_KIND: Final = "0.33.0"
 STOCK: Final = "kindest/node@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
 PULL_SECONDS: Final = 5
 Progress = Callable[[str], None]
