@@ -24,7 +24,8 @@ POLL_SECONDS: Final = 0.1
 AGAIN_SECONDS: Final = 0.5
 STATIC_PODS: Final = "/etc/kubernetes/manifests"
 HOLD: Final = ["mv", f"{STATIC_PODS}/kube-scheduler.yaml", "/etc/kubernetes"]  # the kubelet then ends it
-SCHEDULERS: Final = ["crictl", "ps", "--quiet", "--name", "^kube-scheduler$"]  # that run
+# Processes that are one. Neither pgrep nor a whole crictl is on every node.
+SCHEDULERS: Final = ["bash", "-c", "grep --no-messages --line-regexp kube-scheduler /proc/[0-9]*/comm || true"]
 SHOWN: Final = 8
 REASON: Final = re.compile(r"^ERROR|\berror:|\[ERROR|fatal|failed to", re.IGNORECASE)
 DISK_FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
