@@ -17,6 +17,7 @@ from environments.lab.api import Lab
 from environments.lab.magic import write_artifact
 from environments.labspec import load_lab
 from environments.probes import load_probes
+from environments.toolchain import locate
 from graders.judge import Judge
 from graders.variants import Variant, load_variants
 from graders.verdicts import Outcome
@@ -41,6 +42,8 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def clusters(engine: str) -> Iterator[Footprint]:
+    if locate(engine) is None:
+        pytest.skip(f"{engine} is not built here: make engines")
     try:
         reach_daemon()
     except FootprintError as error:
