@@ -152,13 +152,12 @@ def test_there_is_no_engine_of_another_name() -> None:
         engine_named("opa")
 
 
-@pytest.mark.parametrize(
-    ("line", "version"), [("dep\tgithub.com/open-policy-agent/gatekeeper/v3\tv9.8.7\th1:x=", "9.8.7")]
-)
-def test_a_binary_that_cannot_be_asked_is_known_by_its_modules(line: str, version: str, tmp_path: Path) -> None:
-    binary, spec = tmp_path / "gatekeeper", spec_of("gatekeeper")
-    binary.write_bytes(b"\x7fELF\0\xff\npath\tgithub.com/open-policy-agent/gatekeeper/v3\n" + line.encode() + b"\n\0")
-    assert ask(binary, spec) == version
+@pytest.mark.parametrize("kind", ["mod", "dep"])
+def test_a_binary_that_cannot_be_asked_is_known_by_its_modules(kind: str, tmp_path: Path) -> None:
+    binary, spec, module = tmp_path / "gatekeeper", spec_of("gatekeeper"), b"github.com/open-policy-agent/gatekeeper/v3"
+    line = kind.encode() + b"\t" + module + b"\tv9.8.7\th1:x=\n"
+    binary.write_bytes(b"\x7fELF\0\xff\npath\t" + module + b"\n" + line + b"\0")
+    assert ask(binary, spec) == "9.8.7"
     binary.write_bytes(b"")
     assert ask(binary, spec) is None
 
