@@ -40,7 +40,9 @@ def up(
     params: Annotated[
         Path | None, typer.Option(help="Your parameters (JSON). Default: params.json of your bundle.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="A policy engine beside OPA, on kind: gatekeeper or kyverno.")] = "",
+    engine: Annotated[
+        str, typer.Option(help="A policy engine beside OPA, on kind: gatekeeper or kyverno (in the making).")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Start the footprint of a lab: three clouds, an OPA for each, and Vault."""
