@@ -21,11 +21,15 @@ class DyingDaemon:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def die(self) -> None:
         """Answer nobody any more, in the middle of whatever is said."""
         self._path.unlink()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()  # whatever it has let in by then is known
         for end in (self._listener, *self._ends):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -35,9 +39,10 @@ class DyingDaemon:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._ends.append(client)
                 server = socket.socket(socket.AF_UNIX)
+                self._ends.append(server)
                 server.connect(REAL)
-                self._ends += [client, server]
                 for source, target in ((client, server), (server, client)):
                     threading.Thread(target=_pass_on, args=(source, target), daemon=True).start()
 
