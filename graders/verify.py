@@ -122,7 +122,7 @@ def verify(
 ) -> Matrix:
     """Grade the reference, every alternative and every broken variant of a lab (or those named `only`) as submissions.
 
-    Answers for a policy engine beside OPA are graded where there is one, on provider kind.
+    Answers for a policy engine beside OPA are graded on provider kind, and while engines are in the making only if named.
 
     Args:
         course: The course's root folder.
@@ -157,13 +157,13 @@ def verify(
 
 
 def wanted(variants: list[Variant], provider: str, only: Collection[str]) -> list[Variant]:
-    """What is to be graded: no hostile ones, and what is for a policy engine only where there is one."""
+    """What is to be graded: no hostile ones, and what is for a policy engine only where there is one and it is named."""
     fit = [one for one in variants if one.kind != "hostile" and (provider == "kind" or not one.engine)]
     if unknown := sorted(set(only) - {one.name for one in fit}):
         raise BadInputError(
             f"There is no variant {', '.join(unknown)} on {provider}.", hint="Run verify without --only to see all."
         )
-    return [one for one in fit if not only or one.name in only]
+    return [one for one in fit if one.name in only or not (only or one.engine)]
 
 
 def by_engine(variants: Iterable[Variant]) -> dict[str, list[Variant]]:
