@@ -51,6 +51,11 @@ class Authority:
         names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
         return self._issue(name, (), (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH), names)
 
+    def service(self, name: str, namespace: str) -> Pair:
+        """A certificate for what is behind a Service of a cluster."""
+        whole = f"{name}.{namespace}.svc"
+        return self._issue(whole, (), (ExtendedKeyUsageOID.SERVER_AUTH,), [x509.DNSName(whole)])
+
     def client(self, name: str, *groups: str) -> Pair:
         """A client certificate; Kubernetes reads the user from `name` and its groups from `groups`."""
         return self._issue(name, groups, (ExtendedKeyUsageOID.CLIENT_AUTH,), [])

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any, get_args
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from environments.errors import BadInputError, FootprintError
 from environments.footprint import start
 from environments.kind import images
 from environments.kind.node import VOLATILE
 from environments.kind.policyengines import ENGINE_NAMES, Installed, engine_named
+from environments.kind.policyengines.certificate import with_certificate
 from environments.kind.policyengines.engine import with_image
 from environments.kind.policyengines.install import install, serves, volatile
 from environments.lab import engines
@@ -31,7 +35,8 @@ def document(kind: str, name: str, **more: Any) -> dict[str, Any]:
 
 
 def deployment(name: str, *arguments: str) -> dict[str, Any]:
-    first = {"name": "manager", "image": "publisher/x:latest", "command": ["/manager"], "args": list(arguments)}
+    first: dict[str, Any] = {"name": "manager", "image": "publisher/x:latest", "command": ["/manager"], "args": list(arguments)}
+    first |= {"readinessProbe": {"httpGet": {"path": "/readyz"}}}
     pod = {"containers": [first, {"name": "sidecar"}], "initContainers": [{"name": "pre"}], "affinity": {}}
     return document("Deployment", name, spec={"replicas": 3, "template": {"spec": pod}})
 
@@ -53,6 +58,7 @@ def test_gatekeeper_is_one_controller_without_mutation_that_reaches_nothing_outs
     assert "--operation=mutation-webhook" not in container["args"]
     assert "--disable-opa-builtin={http.send}" in container["args"]
     assert "--enable-referential-rules=false" in container["args"]
+    assert container["readinessProbe"]["httpGet"]
     for left in ("gatekeeper-audit", "another"):
         assert GATEKEEPER.kept(deployment(left)) is None
     assert GATEKEEPER.kept(document("MutatingWebhookConfiguration", "x")) is None
@@ -107,6 +113,8 @@ def test_an_engine_is_installed_with_rights_for_operators_and_what_acts_comes_la
     objects = [deployment("gatekeeper-controller-manager"), document("CustomResourceDefinition", "c")]
     objects[0]["spec"]["template"]["spec"]["containers"] = [{"name": "manager"}]
     objects += [document("Secret", "s") | {"metadata": {"name": "s", "namespace": "n"}}, document("Namespace", "n")]
+    hook = {"clientConfig": {"service": {"name": "s", "namespace": "n"}}}
+    objects.insert(0, document("ValidatingWebhookConfiguration", "w", webhooks=[hook]))
     (tmp_path / "objects.json").write_text(json.dumps(objects))
     made: list[tuple[str, dict[str, Any]]] = []
 
@@ -122,6 +130,7 @@ def test_an_engine_is_installed_with_rights_for_operators_and_what_acts_comes_la
         "Namespace",
         "CustomResourceDefinition",
         "Secret",
+        "ValidatingWebhookConfiguration",
         "Deployment",
         "ClusterRole",
         "ClusterRoleBinding",
@@ -129,15 +138,33 @@ def test_an_engine_is_installed_with_rights_for_operators_and_what_acts_comes_la
     assert "/api/v1/namespaces/n/secrets" in dict(made)
 
 
-@pytest.mark.parametrize("bundle", ["", "Q0E="])
-def test_an_engine_serves_when_the_api_server_can_trust_its_webhook(bundle: str) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
-        if "deployments" in request.url.path:
-            return httpx.Response(200, json={"status": {"availableReplicas": 1}})
-        return httpx.Response(200, json={"webhooks": [{"clientConfig": {"caBundle": bundle}}]})
+def test_the_webhook_of_gatekeeper_is_trusted_by_the_authority_that_signed_what_its_controller_is_given() -> None:
+    service = {"name": "webhook", "namespace": "gatekeeper-system", "path": "/v1/admit"}
+    hook = {"name": "validation.gatekeeper.sh", "clientConfig": {"service": service}}
+    documents = [
+        document("Secret", "gatekeeper-webhook-server-cert"),
+        document("Secret", "another"),
+        document("ValidatingWebhookConfiguration", "hooks", webhooks=[hook]),
+    ]
+    given, other, hooks = with_certificate(documents, GATEKEEPER.certificate)
+    [client] = [one["clientConfig"] for one in hooks["webhooks"]]
+    ca = x509.load_pem_x509_certificate(base64.b64decode(client["caBundle"]))
+    leaf = x509.load_pem_x509_certificate(base64.b64decode(given["data"]["tls.crt"]))
+    leaf.verify_directly_issued_by(ca)
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["webhook.gatekeeper-system.svc"]
+    key = load_pem_private_key(base64.b64decode(given["data"]["tls.key"]), None)
+    assert key.public_key() == leaf.public_key()
+    assert (other, client["service"]) == (documents[1], service)
+
+
+@pytest.mark.parametrize(("status", "ready"), [({}, False), ({"availableReplicas": 1}, True)])
+def test_an_engine_serves_when_its_controller_is_available(status: dict[str, int], ready: bool) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"status": status})
 
     with httpx.Client(transport=httpx.MockTransport(answer), base_url="https://cloud") as client:
-        assert serves(client, GATEKEEPER) is bool(bundle)
+        assert serves(client, GATEKEEPER) is ready
 
 
 @pytest.mark.parametrize("engine", ["gatekeeper", "nonsense"])

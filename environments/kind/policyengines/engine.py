@@ -31,7 +31,7 @@ class Engine:
         rights: What operators may do beyond the baseline: rules of a ClusterRole.
         policies: Keys of etcd that hold learners' policies, and what the controller makes of them.
         volatile: Further keys that the controller changes by itself.
-        hooks: Names of webhook configurations that must have their CA before it serves.
+        certificate: The Secret that its webhook's certificate is mounted from, where it does not make one in time by itself.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Engine:
     rights: Sequence[Mapping[str, Any]]
     policies: re.Pattern[str]
     volatile: str
-    hooks: Sequence[str] = ()
+    certificate: str = ""
 
 
 class Installed(Strict):
@@ -56,12 +56,16 @@ class Installed(Strict):
 
 
 def controller(deployment: Object, arguments: Callable[[list[str]], list[str]]) -> Object:
-    """The publisher's Deployment with one replica, and no container but the first, whose image and program `install` sets."""
+    """The publisher's Deployment with one replica, and no container but the first, whose image and program `install` sets.
+
+    It is asked often whether it is ready, since somebody waits for it.
+    """
     template = deployment["spec"]["template"]
     pod = {key: value for key, value in template["spec"].items() if key not in ("affinity", "initContainers")}
     first = pod["containers"][0]
     first = {key: value for key, value in first.items() if key != "command"}
     first |= {"imagePullPolicy": "Never", "args": arguments(first["args"])}
+    first["readinessProbe"] = first["readinessProbe"] | {"initialDelaySeconds": 0, "periodSeconds": 1}
     pod["containers"] = [first]
     spec = deployment["spec"] | {"replicas": 1, "template": {**template, "spec": pod}}
     return {**deployment, "spec": spec}

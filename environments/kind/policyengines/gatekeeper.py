@@ -10,7 +10,7 @@ from environments.kind.policyengines.engine import VERBS, Engine, Object, contro
 
 SYSTEM: Final = "gatekeeper-system"
 MANAGER: Final = "gatekeeper-controller-manager"
-HOOKS: Final = "gatekeeper-validating-webhook-configuration"
+CERTIFICATE: Final = "gatekeeper-webhook-server-cert"
 ADMIT: Final = "validation.gatekeeper.sh"
 KEPT: Final = frozenset(
     {
@@ -25,6 +25,8 @@ KEPT: Final = frozenset(
         "Service",
     }
 )
+# It would write its certificate into a Secret that is mounted already, and the kubelet looks there once a minute.
+GIVEN: Final = "--disable-cert-rotation"
 # Learners' Rego reaches nothing outside, as in our OPAs; and it sees no object but the one that is asked about.
 CLOSED: Final = (
     "--disable-opa-builtin={http.send}",
@@ -37,7 +39,7 @@ CLOSED: Final = (
 def _arguments(stock: list[str]) -> list[str]:
     """No mutation; but what becomes of templates and constraints is told in their status, which the audit pod does else."""
     mine = [one for one in stock if one != "--operation=mutation-webhook" and not one.startswith("--disable-opa")]
-    return [*mine, "--operation=status", *CLOSED]
+    return [*mine, "--operation=status", GIVEN, *CLOSED]
 
 
 def _kept(document: Object) -> Object | None:
@@ -74,5 +76,5 @@ GATEKEEPER: Final = Engine(
         r"|apiregistration\.k8s\.io/apiservices/[^/]+\.constraints\.gatekeeper\.sh$)"
     ),
     volatile=r"status\.gatekeeper\.sh/",
-    hooks=(HOOKS,),
+    certificate=CERTIFICATE,
 )
