@@ -143,8 +143,13 @@ def _read(path: Path) -> Notebook:
 
 
 def _apply(file: VariantFile, folder: Path, notebooks: dict[str, Notebook]) -> list[str]:
-    """Make the edits in the notebooks; returns what does not fit."""
+    """Put cells into the notebooks, then make the edits; returns what does not fit."""
     path, problems = folder / "variant.yaml", []
+    for cell_id, name in file.cells.items():
+        if cell := _cell(notebooks, cell_id):
+            cell["source"] = read_text(folder / name)
+        else:
+            problems.append(f"{_where(path, cell_id)}: {cell_id}: the reference has no such cell.")
     for edit in file.edits:
         cell = _cell({edit.notebook: notebooks.get(edit.notebook, {})}, edit.cell)
         times = _text(cell).count(edit.find)
@@ -153,11 +158,6 @@ def _apply(file: VariantFile, folder: Path, notebooks: dict[str, Notebook]) -> l
         else:
             said = f"`find` occurs {times} times in the cell, not once" if cell else "the reference has no such cell"
             problems.append(f"{_where(path, edit.cell)}: {edit.notebook}, {edit.cell}: {said}.")
-    for cell_id, name in file.cells.items():
-        if cell := _cell(notebooks, cell_id):
-            cell["source"] = read_text(folder / name)
-        else:
-            problems.append(f"{_where(path, cell_id)}: {cell_id}: the reference has no such cell.")
     return problems
 
 

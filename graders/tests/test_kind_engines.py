@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,7 @@ from environments.labspec import load_lab
 from environments.probes import load_probes
 from environments.toolchain import locate
 from graders.judge import Judge
-from graders.variants import Variant, load_variants
+from graders.variants import Variant, load_variants, write_submission
 from graders.verdicts import Outcome
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.clusters, pytest.mark.timeout(1800)]
@@ -55,11 +56,13 @@ def clusters(engine: str) -> Iterator[Footprint]:
 def answer(variant: Variant, footprint: Footprint, folder: Path) -> None:
     """Run a variant's own cells as the operator, in order."""
     assert variant.file
-    assert variant.folder
+    write_submission(COURSE, SPEC, [variant], folder / "submission")
+    notebook = json.loads((folder / "submission" / SPEC.tasks[0].notebook).read_text())
+    cells = {cell["metadata"].get("nbgrader", {}).get("grade_id"): cell for cell in notebook["cells"]}
     with closing(Lab(LAB.slug, footprint.access("operator"), folder)) as lab:
         names: dict[str, Any] = {"lab": lab, "Path": lambda name: folder / name}
-        for name in variant.file.cells.values():
-            text = (variant.folder / name).read_text()
+        for name in variant.file.cells:
+            text = "".join(cells[name]["source"])
             if text.startswith("%%artifact "):
                 line, _, body = text.partition("\n")
                 write_artifact(lab, line.removeprefix("%%artifact "), body)

@@ -74,6 +74,14 @@ def test_a_cell_can_be_replaced_by_a_file_beside(course: Path) -> None:
     assert write(course, fault)["zt-3-apply"] == "pass\n"
 
 
+def test_an_edit_can_change_a_file_that_replaces_a_cell(course: Path) -> None:
+    edit = "{notebook: zt-3-admission-policy.ipynb, cell: zt-3-apply, find: pass, replace: fail}"
+    path = add(course, f"expected: [ZT-3.1]\ncells: {{zt-3-apply: nothing.py}}\nedits: [{edit}]\n")
+    (path.parent / "nothing.py").write_text("pass\n")
+    _, fault = load_variants(course, SPEC)
+    assert write(course, fault)["zt-3-apply"] == "fail\n"
+
+
 def test_all_edits_that_do_not_fit_are_named_with_file_and_line(course: Path) -> None:
     edits = [
         "notebook: zt-1-identity-federation.ipynb, cell: zt-1-roles, find: nowhere, replace: x",
@@ -87,9 +95,9 @@ def test_all_edits_that_do_not_fit_are_named_with_file_and_line(course: Path) ->
     with pytest.raises(BadInputError) as caught:
         write_submission(course, SPEC, [fault], course / "handed-in")
     said = caught.value.message.splitlines()
-    assert [line.split(": ")[0] for line in said] == [f"{path}:{number}" for number in (6, 7, 8, 9, 10)]
-    assert "occurs 0 times" in said[0]
-    assert "no such cell" in said[2]
+    assert [line.split(": ")[0] for line in said] == [f"{path}:{number}" for number in (10, 6, 7, 8, 9)]
+    assert "no such cell" in said[0]
+    assert "occurs 0 times" in said[1]
     assert not (course / "handed-in").exists()
 
 
