@@ -35,7 +35,12 @@ def document(kind: str, name: str, **more: Any) -> dict[str, Any]:
 
 
 def deployment(name: str, *arguments: str) -> dict[str, Any]:
-    first: dict[str, Any] = {"name": "manager", "image": "publisher/x:latest", "command": ["/manager"], "args": list(arguments)}
+    first: dict[str, Any] = {
+        "name": "manager",
+        "image": "publisher/x:latest",
+        "command": ["/manager"],
+        "args": list(arguments),
+    }
     first |= {"readinessProbe": {"httpGet": {"path": "/readyz"}}}
     pod = {"containers": [first, {"name": "sidecar"}], "initContainers": [{"name": "pre"}], "affinity": {}}
     return document("Deployment", name, spec={"replicas": 3, "template": {"spec": pod}})

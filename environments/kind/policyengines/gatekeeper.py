@@ -27,6 +27,14 @@ KEPT: Final = frozenset(
 )
 # It would write its certificate into a Secret that is mounted already, and the kubelet looks there once a minute.
 GIVEN: Final = "--disable-cert-rotation"
+# What the publisher leaves to its pod for audits: tell what becomes of templates, and make the kinds of their constraints.
+# Admission policies of the API server's, into which it could turn templates, would have two masters.
+ALSO: Final = (
+    "--operation=status",
+    "--operation=generate",
+    "--default-create-vap-for-templates=false",
+    "--default-create-vap-binding-for-constraints=false",
+)
 # Learners' Rego reaches nothing outside, as in our OPAs; and it sees no object but the one that is asked about.
 CLOSED: Final = (
     "--disable-opa-builtin={http.send}",
@@ -37,9 +45,9 @@ CLOSED: Final = (
 
 
 def _arguments(stock: list[str]) -> list[str]:
-    """No mutation; but what becomes of templates and constraints is told in their status, which the audit pod does else."""
+    """All of validation in one process, and no mutation."""
     mine = [one for one in stock if one != "--operation=mutation-webhook" and not one.startswith("--disable-opa")]
-    return [*mine, "--operation=status", GIVEN, *CLOSED]
+    return [*mine, *ALSO, GIVEN, *CLOSED]
 
 
 def _kept(document: Object) -> Object | None:
