@@ -27,6 +27,7 @@ SENTINEL: Final = "sentinel"
 START_SECONDS: Final = 180.0
 HEED_SECONDS: Final = 20.0
 AGAIN_SECONDS: Final = 0.05
+START_POLL_SECONDS: Final = 0.5  # a list of all pods is much to ask of a machine that starts them
 Object = dict[str, Any]
 Place = tuple[str, str]  # a pod's namespace and name
 
@@ -131,7 +132,7 @@ def _wait_running(keeper: httpx.Client, places: set[Place]) -> dict[Place, Objec
         standing.update({place: pod for place, pod in _found(keeper).items() if _runs(pod)})
         return places <= standing.keys()
 
-    _await(all_run, "The pods that traffic is tried from do not start on", START_SECONDS)
+    _await(all_run, "The pods that traffic is tried from do not start on", START_SECONDS, START_POLL_SECONDS)
     return standing
 
 
@@ -202,11 +203,11 @@ def _write(etcd: httpx.Client, pods: Mapping[Place, Object | None]) -> None:
     etcd_state.write(etcd, {key: etcd_state.stored(pod) if pod else None for key, pod in keys.items()})
 
 
-def _await(what: Callable[[], bool], failing: str, seconds: float = HEED_SECONDS) -> None:
+def _await(what: Callable[[], bool], failing: str, seconds: float = HEED_SECONDS, every: float = AGAIN_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         if time.monotonic() > deadline:
             raise FootprintError(
                 f"{failing} a cluster.", hint="The machine may be overloaded. Run: mod209 down, then mod209 up."
             )
-        time.sleep(AGAIN_SECONDS)
+        time.sleep(every)

@@ -78,8 +78,10 @@ def _seen(status: Body, generation: int) -> bool:
     return bool(pods) and all(pod.get("observedGeneration") == generation for pod in pods)
 
 
-def _ready(status: Body, _: int) -> bool:
-    return (status.get("conditionStatus") or {}).get("ready") is True
+def _asked(status: Body, _: int) -> bool:
+    """Whether the API server asks Kyverno about it. Its `ready` also wants rights for reports, which nobody reads here."""
+    conditions = (status.get("conditionStatus") or {}).get("conditions") or ()
+    return any(one.get("type") == "WebhookConfigured" and one.get("status") == "True" for one in conditions)
 
 
 def _complaints(status: Body) -> str:
@@ -97,5 +99,5 @@ HINTS: Final = {
 IN_FORCE: Final[dict[str, Callable[[Body, int], bool]]] = {
     "templates.gatekeeper.sh": _created,
     MADE_BY_TEMPLATES: _enforced,
-    "policies.kyverno.io": _ready,
+    "policies.kyverno.io": _asked,
 }

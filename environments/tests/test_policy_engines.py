@@ -235,9 +235,12 @@ def test_a_policy_is_in_force_when_every_pod_enforces_this_very_version(monkeypa
     cloud: Any = FakeCloud([], states)
     engines.await_force(cloud, "/x", CONSTRAINT)
     assert next(cloud.states, None) is None
-    ready: Any = FakeCloud([], [{}, {"conditionStatus": {"ready": False}}, {"conditionStatus": {"ready": True}}])
-    engines.await_force(ready, "/x", {**CONSTRAINT, "apiVersion": "policies.kyverno.io/v1"})
-    assert next(ready.states, None) is None
+    asked = [
+        {"conditionStatus": {"conditions": [{"type": "WebhookConfigured", "status": now}]}} for now in ("False", "True")
+    ]
+    kyverno: Any = FakeCloud([], [{}, *asked])
+    engines.await_force(kyverno, "/x", {**CONSTRAINT, "apiVersion": "policies.kyverno.io/v1"})
+    assert next(kyverno.states, None) is None
 
 
 def test_what_an_engine_complains_of_is_said_and_what_takes_too_long_too(monkeypatch: pytest.MonkeyPatch) -> None:
