@@ -8,8 +8,9 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import httpx
@@ -71,9 +72,13 @@ def restore(
 
 
 def write(client: httpx.Client, values: Mapping[bytes, bytes | None]) -> dict[bytes, int]:
-    """Write values by key; None deletes. Returns the keys, each with etcd's revision of that."""
+    """Write values by key; None deletes. Returns the keys, each with etcd's revision of that.
+
+    No transaction has two objects of a kind. An API server knows how far a watcher is by a revision alone: one that is
+    slow and asks again in the middle of a revision is never told of the rest of it.
+    """
     revisions: dict[bytes, int] = {}
-    for keys in _chunks(sorted(values)):
+    for keys in _transactions(values):
         operations = [_operation(key, values[key]) for key in keys]
         done = client.post("/v3/kv/txn", json={"success": operations}).raise_for_status().json()
         revisions |= dict.fromkeys(keys, int(done["header"]["revision"]))
@@ -111,9 +116,15 @@ def _operation(key: bytes, value: bytes | None) -> dict[str, Any]:
     return {"requestPut": {"key": _b64(key), "value": _b64(value)}}
 
 
-def _chunks(keys: list[bytes]) -> Iterator[list[bytes]]:
-    for start in range(0, len(keys), TXN_OPERATIONS):
-        yield keys[start : start + TXN_OPERATIONS]
+def _transactions(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """What to write together, in order: the first key of each kind, then the second of each, and so on."""
+    by_kind: dict[bytes, list[bytes]] = {}
+    for key in sorted(keys):
+        by_kind.setdefault(b"/".join(key.split(b"/")[:3]), []).append(key)
+    for beside in zip_longest(*by_kind.values()):
+        together = [key for key in beside if key is not None]
+        for start in range(0, len(together), TXN_OPERATIONS):
+            yield together[start : start + TXN_OPERATIONS]
 
 
 def _b64(data: bytes) -> str:

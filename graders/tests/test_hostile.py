@@ -1,4 +1,4 @@
-"""The hostile corpus on every cage: one batch of all cases, and for each what must come of it."""
+"""The hostile corpus on every cage: one batch of the cases for it, and for each what must come of it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from graders.verdicts import Outcome, Results, SubmissionResult, SubmissionVerdi
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(900)]
 CASES = load_cases()
+FOR_ANY = [case for case in CASES if case.cages == "each"]
+FOR_ONE = [case for case in CASES if case.cages == "one"]
 LIMITS = Limits(
     memory_bytes=400 << 20,
     processes=64,
@@ -41,9 +43,10 @@ MARKUP = re.compile(r"<script>alert|<img src=x|[\x1b\u202e\ud800]")
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """All cases, graded together; `before` is what stood in the folders that nobody may change."""
+    """A cage's cases, graded together; `before` is what stood in the folders that nobody may change."""
 
     cage: str
+    cases: list[Case]
     folder: Path
     results: Results
     canaries: Canaries
@@ -63,8 +66,9 @@ class Batch:
 def batch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
     folder = tmp_path_factory.mktemp("hostile")
     course = small.small_course(folder / "course")
+    cases = CASES if request.param in CAGES[0].values else FOR_ANY
     with watching(folder) as canaries:
-        for case in CASES:
+        for case in cases:
             hand_in(case, folder / "submitted", canaries)
         before = stamp(folder / "course") | stamp(folder / "submitted")
         order = small.order_of(
@@ -73,6 +77,7 @@ def batch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         results = grade_batch(order, lambda _: None)
         yield Batch(
             cage=request.param.name,
+            cases=cases,
             folder=folder,
             results=results,
             canaries=canaries,
@@ -106,7 +111,7 @@ def _marks(case: Case, result: SubmissionResult) -> list[str]:
 
 def tally(batch: Batch, kind: str) -> tuple[int, int]:
     """How many of a kind came out as they must, of how many."""
-    cases = [case for case in CASES if case.kind == kind]
+    cases = [case for case in batch.cases if case.kind == kind]
     return sum(not problems(case, batch) for case in cases), len(cases)
 
 
@@ -118,11 +123,17 @@ def test_every_case_is_blocked_and_nobody_innocent_is_punished(
         print(f"\nhostile: blocked {blocked}/{hostile}, innocent: accepted {accepted}/{innocent} ({batch.cage})")
     assert (blocked, accepted) == (hostile, innocent)
     assert hostile >= 40
-    assert innocent >= 8
+    assert innocent >= 5
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", FOR_ANY, ids=lambda case: case.name)
 def test_case(batch: Batch, case: Case) -> None:
+    assert problems(case, batch) == []
+
+
+@pytest.mark.parametrize("batch", CAGES[:1], indirect=True)
+@pytest.mark.parametrize("case", FOR_ONE, ids=lambda case: case.name)
+def test_case_in_which_no_cage_has_a_say(batch: Batch, case: Case) -> None:
     assert problems(case, batch) == []
 
 

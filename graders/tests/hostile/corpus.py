@@ -45,13 +45,15 @@ class CaseFile(Strict):
     """The whole of a `case.yaml`: the right answer or none, cells of its own before and after it, and files beside it.
 
     `policy` takes the place of the right policy. `build` names a function of `builders.py` for what no repository can
-    hold. `learner` is the folder's name, where that is the attack.
+    hold. `learner` is the folder's name, where that is the attack. `cages` is `one` where a cage has no say, since the
+    case is about servers, judge or marks: it would come out the same on each.
     """
 
     schema_: Literal[1] = Field(alias="schema")
     title: str
     why: str
     kind: Literal["hostile", "innocent"]
+    cages: Literal["each", "one"] = "each"
     work: Literal["right", "none"] = "right"
     policy: str = ""
     before: list[str] = Field(default_factory=list)
