@@ -44,7 +44,8 @@ quick: tools ## Tests without the slow ones
 test: tools ## All tests; those on clusters are skipped where no Docker daemon answers
 	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not servers"
-	$(BIN)/pytest -m "slow or servers"
+	$(BIN)/pytest -n 2 --dist loadfile -m "(slow or servers) and not (alone or clusters)"
+	$(BIN)/pytest -m "alone or clusters"
 
 bench: tools ## All benchmarks, as tables
 	@for file in environments/benchmarks/bench_*.py graders/benchmarks/bench_*.py; do \

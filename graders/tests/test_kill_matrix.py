@@ -13,6 +13,7 @@ COURSE = Path(__file__).parents[2]
 
 @pytest.mark.slow
 @pytest.mark.servers
+@pytest.mark.alone
 @pytest.mark.timeout(3600)
 def test_right_answers_pass_and_each_broken_one_fails_exactly_what_it_names() -> None:
     matrix = verify(COURSE, "zero-trust", lambda step: None, workers=2, together=True)
