@@ -178,7 +178,8 @@ def _hold(lock: int, seconds: float = 2.0) -> None:
 
 
 def _emit(**message: Any) -> None:
-    print(json.dumps(message), flush=True)
+    sys.stdout.write(f"{json.dumps(message)}\n")  # whole: clouds become ready in threads, and print() ends lines apart
+    sys.stdout.flush()
 
 
 def _stop(*_: object) -> None:

@@ -37,8 +37,8 @@ def right_rules() -> list[Object]:
     return list(yaml.safe_load_all(CEL.read_text().partition("\n")[2]))
 
 
-def add(operator: Operator, objects: Iterable[Object]) -> None:
-    for cloud in operator.access.clouds:
+def add(operator: Operator, objects: Iterable[Object], only: str = "") -> None:
+    for cloud in [only] if only else operator.access.clouds:
         for item in objects:
             answer = operator.clients.kube(cloud, "POST", f"{GROUP}/{PLURALS[item['kind']]}", item)
             assert answer.is_success, answer.text
@@ -50,8 +50,8 @@ def judged(footprint: Footprint, seed: bytes = b"seed") -> list[Observation]:
     return Prober(footprint.access("judge"), footprint.capabilities, seed).run(admission_probes())
 
 
-def failing(seen: list[Observation]) -> set[str]:
-    return {one.check for one in seen if one.ok is False}
+def failing(seen: list[Observation], cloud: str) -> set[str]:
+    return {one.check for one in seen if one.ok is False and one.cloud == cloud}
 
 
 @pytest.fixture
@@ -64,39 +64,53 @@ REFUSING = {f"ZT-3.{number}" for number in range(1, 11)}
 
 
 @pytest.mark.parametrize(
-    "condition",
+    "conditions",  # one on each cloud
     [
-        "request.userInfo.username == 'mod209:judge'",
-        "request.userInfo.username != 'mod209:operator'",
-        "request.userInfo.username == 'mod209:operator'",
-        "'mod209:operators' in request.userInfo.groups",
-        "!('mod209:operators' in request.userInfo.groups)",
-        "!request.userInfo.username.startsWith('system:serviceaccount:')",
-        "has(request.dryRun) && request.dryRun",
-        "!(has(request.dryRun) && request.dryRun)",
+        (
+            "request.userInfo.username == 'mod209:judge'",
+            "request.userInfo.username != 'mod209:operator'",
+            "request.userInfo.username == 'mod209:operator'",
+        ),
+        (
+            "'mod209:operators' in request.userInfo.groups",
+            "!('mod209:operators' in request.userInfo.groups)",
+            "!request.userInfo.username.startsWith('system:serviceaccount:')",
+        ),
+        (
+            "has(request.dryRun) && request.dryRun",
+            "!(has(request.dryRun) && request.dryRun)",
+            "request.userInfo.username.startsWith('system:serviceaccount:')",
+        ),
     ],
+    ids=["names", "groups", "dry-runs"],
 )
-def test_right_rules_for_some_requests_only_fail(operator: Operator, footprint: Footprint, condition: str) -> None:
-    policy, binding = right_rules()
-    policy["spec"]["matchConditions"] = [{"name": "only-some", "expression": condition}]
-    add(operator, [policy, binding])
-    assert failing(judged(footprint)) == REFUSING
+def test_right_rules_for_some_requests_only_fail(
+    operator: Operator, footprint: Footprint, conditions: tuple[str, ...]
+) -> None:
+    for cloud, condition in zip(operator.access.clouds, conditions, strict=True):
+        policy, binding = right_rules()
+        policy["spec"]["matchConditions"] = [{"name": "only-some", "expression": condition}]
+        add(operator, [policy, binding], cloud)
+    seen = judged(footprint)
+    assert {cloud: failing(seen, cloud) for cloud in operator.access.clouds} == dict.fromkeys(
+        operator.access.clouds, REFUSING
+    )
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [
+def test_refusing_all_of_some_requests_refuses_compliant_ones(operator: Operator, footprint: Footprint) -> None:
+    conditions = (
         "request.userInfo.username.startsWith('system:serviceaccount:')",
         "!(has(request.dryRun) && request.dryRun) && request.operation == 'UPDATE'",
-    ],
-)
-def test_refusing_all_of_some_requests_refuses_compliant_ones(
-    operator: Operator, footprint: Footprint, condition: str
-) -> None:
-    policy, binding = rule("false", "'[ZT-3/digest] [ZT-3/registry] [ZT-3/privileged]'")
-    policy["spec"]["matchConditions"] = [{"name": "only-some", "expression": condition}]
-    add(operator, [*right_rules(), policy, binding])
-    assert "ZT-3.1" in failing(judged(footprint))
+    )
+    *spoilt, sound = operator.access.clouds
+    add(operator, right_rules())
+    for cloud, condition in zip(spoilt, conditions, strict=True):
+        policy, binding = rule("false", "'[ZT-3/digest] [ZT-3/registry] [ZT-3/privileged]'")
+        policy["spec"]["matchConditions"] = [{"name": "only-some", "expression": condition}]
+        add(operator, [policy, binding], cloud)
+    seen = judged(footprint)
+    assert all("ZT-3.1" in failing(seen, cloud) for cloud in spoilt)
+    assert failing(seen, sound) == set()
 
 
 SEEN = """
