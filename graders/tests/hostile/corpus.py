@@ -46,7 +46,7 @@ class CaseFile(Strict):
 
     `policy` takes the place of the right policy. `build` names a function of `builders.py` for what no repository can
     hold. `learner` is the folder's name, where that is the attack. `cages` is `one` where a cage has no say, since the
-    case is about servers, judge or marks: it would come out the same on each.
+    case is about files handed in, what runs in the kernel, servers or judge: it would come out the same on each.
     """
 
     schema_: Literal[1] = Field(alias="schema")
