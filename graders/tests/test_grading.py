@@ -16,7 +16,8 @@ from graders.batch import grade_batch
 from graders.cage import Job, Outcome
 from graders.grading import ATTEMPTS
 from graders.judge import Judge, Judgement
-from graders.tests.batches import SPEC, Idle, hand_in, order_of
+from graders.tests.batches import Idle
+from graders.tests.small import CHECKS, hand_in, order_of, small_course
 from graders.verdicts import Results, SubmissionResult, SubmissionVerdict
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
@@ -68,6 +69,11 @@ def servers() -> Servers:
     return Servers()
 
 
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_course(tmp_path_factory.mktemp("small"))
+
+
 @dataclass(frozen=True)
 class Batch:
     results: Results
@@ -77,7 +83,7 @@ class Batch:
 
 
 @pytest.fixture(scope="module")
-def sabotaged(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Batch:
+def sabotaged(tmp_path_factory: pytest.TempPathFactory, course: Path, servers: Servers) -> Batch:
     folder = tmp_path_factory.mktemp("sabotaged")
     for learner in [*WHILE_CAGED, *WHILE_JUDGED, *ONCE, "h", "i", "z"]:
         hand_in(folder / "submitted", learner)
@@ -85,7 +91,7 @@ def sabotaged(tmp_path_factory: pytest.TempPathFactory, servers: Servers) -> Bat
     cage = Sabotaged(servers)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Judge, "judge", _saboteur(Judge.judge, cage, servers))
-        results = grade_batch(order_of(folder), steps.append, cage)
+        results = grade_batch(order_of(course, folder), steps.append, cage)
     return Batch(results, steps, folder, cage.ran)
 
 
@@ -146,7 +152,7 @@ def test_nothing_of_all_those_footprints_is_left(sabotaged: Batch, servers: Serv
     assert names.isdisjoint({"kube-apiserver", "etcd", "opa", "vault"})
 
 
-def test_only_what_a_fault_of_ours_met_is_tried_again(sabotaged: Batch) -> None:
+def test_only_what_a_fault_of_ours_met_is_tried_again(sabotaged: Batch, course: Path) -> None:
     folder = sabotaged.folder
     caged: list[str] = []
 
@@ -156,12 +162,12 @@ def test_only_what_a_fault_of_ours_met_is_tried_again(sabotaged: Batch) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        grade_batch(order_of(folder), lambda _: None, Stops())
+        grade_batch(order_of(course, folder), lambda _: None, Stops())
     assert caged == ["a"]
 
 
 def test_a_footprint_that_cannot_start_ends_the_batch_and_keeps_what_is_graded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for learner in ("a", "b", "c"):
         hand_in(tmp_path / "submitted", learner)
@@ -175,9 +181,9 @@ def test_a_footprint_that_cannot_start_ends_the_batch_and_keeps_what_is_graded(
             return super().run(job)
 
     with pytest.raises(FootprintError, match="no memory"):
-        grade_batch(order_of(tmp_path), lambda _: None, Breaks())
+        grade_batch(order_of(course, tmp_path), lambda _: None, Breaks())
     assert sorted(path.stem for path in (tmp_path / "out" / "records").glob("*.json")) == ["a"]
-    assert len(SPEC.checks) == (tmp_path / "out" / "records" / "a.json").read_text().count('"earned"')
+    assert len(CHECKS) == (tmp_path / "out" / "records" / "a.json").read_text().count('"earned"')
 
 
 def _unable(*_: object, **__: object) -> object:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -62,13 +63,19 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.wait(60)
 
 
-@pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+@contextmanager
+def window(browser: Browser) -> Iterator[Page]:
     opened = browser.new_page(viewport={"width": 1280, "height": 1000})
     opened.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with window(browser) as opened:
+        yield opened
 
 
 def open_notebook(page: Page, url: str, name: str) -> None:
@@ -118,13 +125,14 @@ def test_the_reference_gets_full_marks_of_the_self_check(page: Page, url: str, t
     photograph(page, None, task.id.lower())
 
 
-@pytest.fixture
-def desk(page: Page, url: str) -> Page:
-    """The desk, with all its widgets filled."""
-    open_notebook(page, url, "desk.ipynb")
-    run_all(page)
-    expect(page.get_by_role("status").filter(has_text="All asked in")).to_have_count(2)
-    return page
+@pytest.fixture(scope="module")
+def desk(browser: Browser, url: str) -> Iterator[Page]:
+    """The desk, with all its widgets filled: they ask every cloud, so that one desk has to do for all tests."""
+    with window(browser) as opened:
+        open_notebook(opened, url, "desk.ipynb")
+        run_all(opened)
+        expect(opened.get_by_role("status").filter(has_text="All asked in")).to_have_count(2)
+        yield opened
 
 
 def test_the_panel_shows_every_server_and_its_log(desk: Page) -> None:
@@ -170,11 +178,10 @@ def test_progress_counts_points_and_minutes(desk: Page) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_widgets_are_readable_to_all(desk: Page, theme: str) -> None:
-    if theme == "dark":
-        desk.get_by_role("menuitem", name="Settings", exact=True).click()
-        desk.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()
-        desk.locator(".lm-Menu-itemLabel", has_text="JupyterLab Dark").first.click()
-        expect(desk.locator("body")).to_have_attribute("data-jp-theme-light", "false")
+    desk.get_by_role("menuitem", name="Settings", exact=True).click()
+    desk.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()
+    desk.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^JupyterLab {theme.title()}$")).first.click()
+    expect(desk.locator("body")).to_have_attribute("data-jp-theme-light", "true" if theme == "light" else "false")
     desk.locator(".widget-gridbox").get_by_role("button").first.click()
     assert serious(desk, ".jp-OutputArea-output .widget-vbox") == []
     photograph(desk, None, f"desk-{theme}")
