@@ -104,6 +104,7 @@ def test_modules_that_need_each_other_load_in_any_order(footprint: Footprint) ->
             assert create_pod(client, image="evil").status_code == 403
 
 
+@pytest.mark.parametrize("any_footprint", ["local"], indirect=True)  # the workbench is the same on every provider
 @pytest.mark.parametrize(
     ("source", "problem"),
     [

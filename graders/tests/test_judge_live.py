@@ -67,22 +67,16 @@ def spoil_rego(old: str, new: str) -> Callable[[Operator], None]:
     return lambda operator: operator.apply_rego(REGO.replace(old, new))
 
 
-def role_by_name(operator: Operator) -> None:
-    for cloud in operator.access.clouds:
-        operator.write_role(cloud, FIRST, bound_claims=None)
-
-
 def writes_its_secret(operator: Operator) -> None:
     own = FIRST.secret("gcp")
     rights = '["read", "create", "update", "patch", "delete"]'
     operator.write_policy("gcp", FIRST, f'path "kv/data/{own}" {{ capabilities = {rights} }}')
 
 
-# One fault a task: the kill matrix has all of them, here only the judge is under test.
+# One fault of Vault and one of admission: the kill matrix has all others, here only the judge is under test.
 @pytest.mark.parametrize(
     ("spoil", "checks"),
     [
-        (role_by_name, {"ZT-1.5"}),
         (writes_its_secret, {"ZT-2.5"}),
         (
             spoil_rego("if input.request.kind.kind in owned", 'if input.request.kind.kind in {"Job"}'),

@@ -43,7 +43,7 @@ from graders.tests.small import (
 from graders.verdicts import Results, SubmissionResult, SubmissionVerdict
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can grade")
-CLASS = 24  # enough that both workers have work before and after one is killed; bench_batch grades 200
+CLASS = 12  # enough that both workers have work before and after one is killed; bench_batch grades 200
 WORKERS = 2
 WORKER: Any = None  # of no interest to what is tested
 
