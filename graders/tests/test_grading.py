@@ -20,7 +20,7 @@ from graders.tests.batches import Idle
 from graders.tests.small import CHECKS, hand_in, order_of, small_course
 from graders.verdicts import Results, SubmissionResult, SubmissionVerdict
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(1200)]
 WHILE_CAGED = {"a": "kube-apiserver"}
 WHILE_JUDGED = {"d": "opa"}
 ONCE = {"n": "vault", "o": "etcd"}  # while caged, in the first attempt alone

@@ -25,7 +25,7 @@ from graders.tests.hostile.canaries import Canaries, watching
 from graders.tests.hostile.corpus import GUARD, Case, hand_in, load_cases, notebook, stamp
 from graders.verdicts import Outcome, Results, SubmissionResult, SubmissionVerdict
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 CASES = load_cases()
 FOR_ANY = [case for case in CASES if case.cages == "each"]
 FOR_ONE = [case for case in CASES if case.cages == "one"]
