@@ -26,8 +26,6 @@ from graders.verdicts import Results, SubmissionResult, SubmissionVerdict, read_
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1200)]
 HOG = "hog = bytearray(b'x') * (4 << 30)"
-FORK = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
-PRINT = "import sys\nwhile True:\n    sys.stdout.write('x' * 65536)"
 LIMITS = Limits(cell_seconds=20, processes=48, cpu_seconds=90, wall_seconds=150)
 REFUSED = {
     "absent": "zt-2-least-privilege-secrets.ipynb is missing",
@@ -61,8 +59,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
     hand_in(submitted, "right")
     hand_in(submitted, "partly", "zt-3-tags")
     hand_in(submitted, "hostile", "vault-takeover")
-    hand_in(submitted, "endless", cells={"zt-1-issuers": "while True:\n    pass", "zt-2-apply": HOG})
-    hand_in(submitted, "noisy", cells={"zt-2-apply": PRINT, "zt-3-apply": FORK})
+    hand_in(submitted, "endless", cells={"zt-2-apply": HOG, "zt-3-apply": "while True:\n    pass"})
     _hand_in_refused(submitted)
     results = grade_batch(order_of(folder, limits=LIMITS, workers=2), lambda _: None)
     return Batch(folder=folder, results=results)
@@ -105,19 +102,11 @@ def test_a_hostile_one_is_held_at_nothing(batch: Batch) -> None:
 def test_a_cell_without_end_and_a_memory_hog_cost_their_own_tasks_only(batch: Batch) -> None:
     endless = batch.of("endless")
     assert endless.verdict is SubmissionVerdict.GRADED
-    assert points(endless, "ZT-3") == 20
-    assert points(endless, "ZT-1") < 15
+    assert points(endless, "ZT-1") == 15
     assert points(endless, "ZT-2") < 12
+    assert points(endless, "ZT-3") < 20
+    assert points(endless, "ZT-6") == sum(check.points for check in SPEC.task("ZT-6").checks)
     assert "processes killed for want of memory" in batch.page("endless")
-
-
-def test_endless_output_and_processes_are_judged_by_the_state_that_they_left(batch: Batch) -> None:
-    noisy = batch.of("noisy")
-    assert noisy.verdict is SubmissionVerdict.GRADED
-    assert points(noisy, "ZT-1") == 15
-    assert points(noisy, "ZT-2") < 12
-    assert points(noisy, "ZT-3") < 20
-    assert re.search(r"Your notebooks did not run to their end|While your notebooks ran", batch.page("noisy"))
 
 
 @pytest.mark.parametrize("learner", REFUSED)
@@ -133,7 +122,7 @@ def test_results_json_is_as_the_contract_says(batch: Batch) -> None:
     assert list(document) == ["schema", "lab", "provider", "submissions"]
     assert (document["schema"], document["lab"], document["provider"]) == (1, SLUG, "local")
     learners = [one["learner"] for one in document["submissions"]]
-    assert learners == sorted(["right", "partly", "hostile", "endless", "noisy", *REFUSED])
+    assert learners == sorted(["right", "partly", "hostile", "endless", *REFUSED])
     for one in document["submissions"]:
         assert list(one) == ["learner", "sha256", "verdict", "score", "max_score", "error", "checks"]
         assert [check["id"] for check in one["checks"]] == [check.id for check in SPEC.checks]
@@ -219,7 +208,7 @@ def test_a_changed_submission_alone_is_graded_again(batch: Batch, again: Path) -
 def test_no_hidden_request_is_in_what_people_get_to_read(batch: Batch) -> None:
     hidden = [probe for probe in load_all(COURSE, SPEC) if not probe.visible]
     secrets: set[bytes] = set()
-    for learner in ("right", "partly", "hostile", "endless", "noisy"):
+    for learner in ("right", "partly", "hostile", "endless"):
         drawn = seed(TERM_KEY, learner)
         for word, digits in (("digest", 64), ("nonce", 8)):
             secrets |= {

@@ -59,7 +59,6 @@ def submit_some(submitted: Path) -> None:
     hand_in(submitted, "ben", answered({POLICY_CELL: "%%artifact policies/admission.rego\npackage mod209.admission\n"}))
     hand_in(submitted, "cem", answered({APPLY_CELL: "raise SystemExit"}))
     hand_in(submitted, "dan", b"{")
-    hand_in(submitted, "eve", answered(after=["import os; os._exit(0)"]))
 
 
 def alike(results: Results) -> list[SubmissionResult]:
@@ -79,7 +78,7 @@ def test_results_are_the_same_with_one_worker_or_two(course: Path, tmp_path: Pat
     beside = grade_batch(order_of(course, tmp_path, out=tmp_path / "beside", workers=WORKERS), lambda _: None)
     assert alike(in_turn) == alike(beside)
     scores = {one.learner: one.score for one in beside.submissions}
-    assert scores == {"ada": 11, "ben": 0, "cem": 0, "dan": None, "eve": 11}
+    assert scores == {"ada": 11, "ben": 0, "cem": 0, "dan": None}
 
 
 def workers_of(process: psutil.Process) -> list[psutil.Process]:
