@@ -22,6 +22,8 @@ from environments.params import derive
 
 pytestmark = pytest.mark.servers
 CLOUDS = ("aws", "azure", "gcp")
+# Vault and the workbench are the same programs on every provider: once is enough for what they alone have a say in.
+on_local_alone = pytest.mark.parametrize("any_footprint", ["local"], indirect=True)
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def test_modules_that_need_each_other_load_in_any_order(footprint: Footprint) ->
             assert create_pod(client, image="evil").status_code == 403
 
 
-@pytest.mark.parametrize("any_footprint", ["local"], indirect=True)  # the workbench is the same on every provider
+@on_local_alone
 @pytest.mark.parametrize(
     ("source", "problem"),
     [

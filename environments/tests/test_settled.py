@@ -19,6 +19,7 @@ from environments.probes.clients import Clients
 from environments.probes.observation import UnreachableError
 from environments.probes.tokens import account_path, service_account_token
 from environments.tests.securing import REGO, Operator, operator_of
+from environments.tests.test_footprint import on_local_alone
 
 pytestmark = pytest.mark.servers
 CLOUD = "gcp"
@@ -30,8 +31,6 @@ POD = {
     "spec": {"containers": [{"name": "c", "image": "c"}]},
 }
 PODS = "/api/v1/namespaces/training/pods"
-# Vault is the same program on every provider, and so is what asks it: once is enough for what only Vault has a say in.
-one_vault = pytest.mark.parametrize("any_footprint", ["local"], indirect=True)
 
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def token_request(operator: Operator, **spec: Any) -> httpx.Response:
     return operator.clients.kube(CLOUD, "POST", f"{account_path('training', 'trainer')}/token", body)
 
 
-@pytest.mark.parametrize("seconds", [3607, 10**8])
+@pytest.mark.parametrize("seconds", [3600, 3607, 10**8])
 def test_no_service_account_token_lives_longer_than_an_hour(operator: Operator, seconds: int) -> None:
     answer = token_request(operator, expirationSeconds=seconds)
     assert life(answer.json()["status"]["token"]) <= 3600
@@ -155,7 +154,7 @@ LOGINS = [
 ]
 
 
-@one_vault
+@on_local_alone
 @pytest.mark.parametrize("changes", LOGINS)
 def test_workload_logins_are_revoked_whatever_their_role_says(
     operator: Operator, footprint: Footprint, changes: dict[str, Any]
@@ -170,7 +169,7 @@ def test_workload_logins_are_revoked_whatever_their_role_says(
     assert not works(operator, operator.access.vault.token)
 
 
-@one_vault
+@on_local_alone
 def test_a_batch_token_of_a_login_is_no_tampering_and_ends_with_the_learners_policies(
     operator: Operator, footprint: Footprint
 ) -> None:
@@ -191,7 +190,7 @@ MADE = [
 ]
 
 
-@one_vault
+@on_local_alone
 @pytest.mark.parametrize(("path", "body"), MADE)
 def test_tokens_made_by_a_workload_that_may_are_revoked(
     operator: Operator, footprint: Footprint, path: str, body: dict[str, Any]
@@ -212,7 +211,7 @@ def root_login(operator: Operator) -> str:
     return str(log_in(operator)["client_token"])
 
 
-@one_vault
+@on_local_alone
 def test_a_wrapped_token_is_revoked_and_what_was_wrapped_with_it(operator: Operator, footprint: Footprint) -> None:
     operator.trust_issuer(CLOUD)
     parent = root_login(operator)
@@ -237,7 +236,7 @@ def test_a_token_that_nobody_can_revoke_is_tampering_and_ends_with_the_reset(
     assert not works(operator, token)
 
 
-@one_vault
+@on_local_alone
 def test_an_audit_log_that_was_switched_off_and_on_again_is_tampering(operator: Operator, footprint: Footprint) -> None:
     operator.trust_issuer(CLOUD)
     root = root_login(operator)

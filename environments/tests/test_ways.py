@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from environments.pki import Authority
 from environments.platform import CREW_STEM, platform
 from environments.probes.observation import UnreachableError
 from environments.probes.pairs import network
-from environments.probes.reachability import interpret
+from environments.probes.reachability import Verdicts, interpret
 from environments.probes.ways import OPEN, UNTRIED, is_open, try_ways
 from environments.tests.real_policies import Generator, Policy, policies_of, reference, variants
 from environments.toolchain import locate
@@ -28,7 +28,6 @@ from environments.toolchain import locate
 POLICIES = "/apis/networking.k8s.io/v1/networkpolicies"
 PLAN = network(b"test_ways", "aws")
 SETS, SIZE = 3, 34  # a hundred policies
-Said = Mapping[str, Mapping[str, str]]  # from -> to -> one letter a port
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.clusters]
 
 
@@ -103,7 +102,7 @@ def cluster(kind_footprint: Footprint) -> Iterator[Cluster]:
     kind_footprint.reset()
 
 
-def model(cluster: Cluster, stored: list[Policy]) -> Said:
+def model(cluster: Cluster, stored: list[Policy]) -> Verdicts:
     """What the model says of all ways, under policies as they are stored."""
     ports = [{"port": port, "protocol": protocol} for port, protocol in PLAN.ports]
     document = {"policies": stored, "pods": cluster.pods(), "outside": PLAN.outside, "ports": ports}
@@ -112,7 +111,9 @@ def model(cluster: Cluster, stored: list[Policy]) -> Said:
     return interpret(str(program.path), document, [*(pod.name for pod in PLAN.pods), *PLAN.outside])
 
 
-def differences(cluster: Cluster, policies: list[Policy], some: Callable[[Said], set[str]] | None = None) -> list[str]:
+def differences(
+    cluster: Cluster, policies: list[Policy], some: Callable[[Verdicts], set[str]] | None = None
+) -> list[str]:
     """Every way that can be tried and on which model and reality differ; that many were tried is asserted.
 
     Between all pods, or `some`, and all addresses outside.
@@ -132,7 +133,7 @@ def differences(cluster: Cluster, policies: list[Policy], some: Callable[[Said],
     return [str(one) for one in tried if (one[3] == OPEN) != (one[4] == OPEN)]
 
 
-def concerned(said: Said, usual: Said, others: Random) -> set[str]:
+def concerned(said: Verdicts, usual: Verdicts, others: Random) -> set[str]:
     """Whoever has a way that is not as usual, and a dozen others: so as not to try each way with each variant."""
     changed = {
         end for one in said for other in said[one] if said[one][other] != usual[one][other] for end in (one, other)

@@ -122,8 +122,9 @@ def test_every_case_is_blocked_and_nobody_innocent_is_punished(
     with capsys.disabled():
         print(f"\nhostile: blocked {blocked}/{hostile}, innocent: accepted {accepted}/{innocent} ({batch.cage})")
     assert (blocked, accepted) == (hostile, innocent)
-    assert hostile >= (70 if batch.cases is CASES else 25)
-    assert innocent >= 5
+    at_least = (70, 8) if batch.cases is CASES else (25, 5)
+    assert hostile >= at_least[0]
+    assert innocent >= at_least[1]
 
 
 @pytest.mark.parametrize("case", FOR_ANY, ids=lambda case: case.name)

@@ -73,11 +73,13 @@ def writes_its_secret(operator: Operator) -> None:
     operator.write_policy("gcp", FIRST, f'path "kv/data/{own}" {{ capabilities = {rights} }}')
 
 
-# One fault of Vault and one of admission: the kill matrix has all others, here only the judge is under test.
+# A fault of Vault, one of admission, and two that no variant of the kill matrix has; the others are there.
 @pytest.mark.parametrize(
     ("spoil", "checks"),
     [
         (writes_its_secret, {"ZT-2.5"}),
+        (spoil_rego('["hostNetwork", "hostPID", "hostIPC"]', '["hostNetwork", "hostPID"]'), {"ZT-3.4"}),
+        (spoil_rego('"ReplicationController", "Job"', '"Job"'), {"ZT-3.6"}),
         (
             spoil_rego("if input.request.kind.kind in owned", 'if input.request.kind.kind in {"Job"}'),
             {"ZT-3.6", "ZT-3.7", "ZT-3.8", "ZT-3.10"},

@@ -54,7 +54,7 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 @pytest.mark.parametrize("path", [*PAGES, LONG])
 @pytest.mark.parametrize(
     "page",
-    [(1280, "light"), (1280, "dark"), (1000, "light"), (375, "light"), (375, "dark")],
+    [(1280, "light"), (1280, "dark"), (1250, "light"), (1000, "light"), (800, "light"), (375, "light"), (375, "dark")],
     indirect=True,
 )
 def test_page_fits_loads_nothing_and_is_readable_to_all(page: Page, report: Path, path: str) -> None:
