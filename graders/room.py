@@ -44,8 +44,16 @@ class Room:
         if self._judge is None:
             self._judge = Judge()  # imports its libraries while the servers start
         if self._footprint is None:
-            self._footprint = self._running.enter_context(self._temporary())
+            self._footprint = self._start()
         return self._footprint
+
+    def _start(self) -> Footprint:
+        """A server that falls over while it starts shall not end a class: there is a second attempt."""
+        try:
+            return self._running.enter_context(self._temporary())
+        except FootprintError as error:
+            self._progress(f"{error.message.splitlines()[0]} Starting once more.")
+        return self._running.enter_context(self._temporary())
 
     def _temporary(self) -> AbstractContextManager[Footprint]:
         place = self._place

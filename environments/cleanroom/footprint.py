@@ -20,10 +20,11 @@ from environments.cleanroom.bootstrap import Kube
 from environments.cleanroom.opa import Opa
 from environments.cleanroom.plane import Plane
 from environments.cleanroom.vault import Vault
+from environments.errors import FootprintError
 from environments.params import LearnerParams
 from environments.pki import Authority
 from environments.supervisor.ports import Ports
-from environments.supervisor.process import Child, Command
+from environments.supervisor.process import Child, Command, tail
 from environments.workbench.command import Bench
 
 Progress = Callable[[str], None]
@@ -80,9 +81,22 @@ class ServedFootprint(ABC):
             self._boot(progress)
             self._baseline = Baseline(self._planes, self._opas, self._vault_client, self._seeds, self._clients)
             self._arm()
+        except httpx.HTTPError as error:
+            told = self._explained(error)
+            self.stop()
+            raise told from error
         except BaseException:
             self.stop()
             raise
+
+    def _explained(self, error: httpx.HTTPError) -> FootprintError:
+        """What a server that did not answer was asked, and which have ended, with the ends of their logs."""
+        ended = [child for child in self._children if child.exited() is not None]
+        logs = "".join(f"\n{child.name} exited with status {child.exited()}:\n{tail(child.log)}" for child in ended)
+        return FootprintError(
+            f"Setting up failed at {error.request.method} {error.request.url}: {type(error).__name__}: {error}{logs}",
+            hint="Run the same command again.",
+        )
 
     def stop(self) -> None:
         """Stop everything in reverse order: API servers before their etcd, which they would wait for forever."""

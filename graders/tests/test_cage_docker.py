@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from environments.errors import CageError
+from environments.scratch import scratch
 from graders.cage import (
     CAGE_NAMES,
     Job,
@@ -306,7 +307,7 @@ def test_proof_removes_what_is_abandoned_and_spares_what_is_held() -> None:
 
 
 class OwnDaemon:
-    """A Docker daemon for one test, which may be killed."""
+    """A Docker daemon for one test, which may be killed. Its folder's path is short: that of a socket has 107 bytes at most."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder, self._stack = folder, stack
@@ -358,11 +359,11 @@ class OwnDaemon:
 
 
 @pytest.fixture
-def own_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnDaemon]:
+def own_daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnDaemon]:
     if shutil.which("dockerd") is None:
         pytest.skip("there is no dockerd to start: run .ci/dockerd")
     with ExitStack() as stack:
-        made = OwnDaemon(tmp_path, stack)
+        made = OwnDaemon(stack.enter_context(scratch("dockerd")), stack)
         monkeypatch.setenv("DOCKER_HOST", f"unix://{made.socket}")
         made.up()
         yield made
