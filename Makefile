@@ -1,6 +1,6 @@
 # Everything is set up in .venv/. Servers are fetched or built on first use and kept in the user's cache.
 .DEFAULT_GOAL := help
-.PHONY: help setup tools node engines demo check quick test bench lock clean
+.PHONY: help setup tools node engines demo check quick test thorough bench lock clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,11 +41,14 @@ check: setup ## Format, lint, types, layers and fast tests
 quick: tools ## Tests without the slow ones
 	$(BIN)/pytest -m "not slow"
 
-test: tools ## All tests; those on clusters are skipped where no Docker daemon answers
+test: tools ## All tests, with some of each kind of case; those on clusters are skipped where no Docker daemon answers
 	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not servers"
 	$(BIN)/pytest -n 2 --dist loadfile -m "(slow or servers) and not (alone or clusters)"
 	$(BIN)/pytest -m "alone or clusters"
+
+thorough: ## All tests with all cases: every variant, hostile submission and combination (two to three hours)
+	@MOD209_THOROUGH=1 $(MAKE) test
 
 bench: tools ## All benchmarks, as tables
 	@for file in environments/benchmarks/bench_*.py graders/benchmarks/bench_*.py; do \

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from graders.cage import cgroup, slots
-from graders.tests.batches import COURSE, SLUG, SPEC, hand_in
+from graders.tests.small import SLUG, hand_in, small_course
 
 pytestmark = [
     pytest.mark.servers,
@@ -25,13 +25,15 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can grade"),
 ]
 SECONDS = 240.0
+POINTS = 11
 FORKER = "graders.judge.forker"
 
 
 @dataclass
 class Grader:
-    """`mod209 grade` as a process; the footprint and all other files of its own are below `places`."""
+    """`mod209 grade` as a process, in a course; the footprint and all other files of its own are below `places`."""
 
+    course: Path
     folder: Path
     lines: list[str] = field(default_factory=list)
 
@@ -40,7 +42,7 @@ class Grader:
         argv = ["grade", SLUG, str(self.folder / "submitted"), "--out", str(self.out)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "assessment", *argv],
-            cwd=COURSE,
+            cwd=self.course,
             env=os.environ | {"TMPDIR": str(self.places), "MOD209_CONFIG": str(self.folder), "COLUMNS": "300"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -90,8 +92,8 @@ class Grader:
 
 
 @contextmanager
-def grader(folder: Path) -> Iterator[Grader]:
-    started = Grader(folder)
+def grader(course: Path, folder: Path) -> Iterator[Grader]:
+    started = Grader(course, folder)
     try:
         yield started
     finally:
@@ -176,17 +178,22 @@ def _ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_course(tmp_path_factory.mktemp("small"))
+
+
 @pytest.mark.usefixtures("_ctrl_c")
 @pytest.mark.parametrize("stop", [interrupt, kill])
 def test_a_batch_stopped_in_every_phase_loses_nothing_that_was_graded(
-    tmp_path: Path, stop: Callable[[Grader], None]
+    course: Path, tmp_path: Path, stop: Callable[[Grader], None]
 ) -> None:
     for learner in ("ada", "ben"):
         hand_in(tmp_path / "submitted", learner)
     records = tmp_path / "out" / "records"
     kept: dict[str, list[str]] = {}
     for reach in (proving, starting, caged, judging, writing):
-        with grader(tmp_path) as running:
+        with grader(course, tmp_path) as running:
             reach(running)
             family = running.family()
             stop(running)
@@ -198,13 +205,13 @@ def test_a_batch_stopped_in_every_phase_loses_nothing_that_was_graded(
             json.loads(path.read_text())
     assert kept == {"proving": [], "starting": [], "caged": [], "judging": ["ada"], "writing": ["ada", "ben"]}
     assert abandoned_cgroups() == []
-    _check_last_run(tmp_path)
+    _check_last_run(course, tmp_path)
 
 
-def _check_last_run(folder: Path) -> None:
-    with grader(folder) as running:
+def _check_last_run(course: Path, folder: Path) -> None:
+    with grader(course, folder) as running:
         assert running.end() == 0, "".join(running.lines)
     assert [line.strip() for line in running.lines] == [f"Grading {SLUG}: writing reports"]
     results = json.loads((folder / "out" / "results.json").read_text())
-    assert [one["score"] for one in results["submissions"]] == [SPEC.points] * 2
+    assert [one["score"] for one in results["submissions"]] == [POINTS] * 2
     assert list((folder / "out").rglob("*.part")) == []

@@ -23,6 +23,7 @@ from environments.probes.pairs import network
 from environments.probes.reachability import Verdicts, interpret
 from environments.probes.ways import OPEN, UNTRIED, is_open, try_ways
 from environments.tests.real_policies import Generator, Policy, policies_of, reference, variants
+from environments.tests.tier import some
 from environments.toolchain import locate
 
 POLICIES = "/apis/networking.k8s.io/v1/networkpolicies"
@@ -153,8 +154,8 @@ def test_the_reference_does_what_the_model_says(cluster: Cluster, tmp_path: Path
 
 def test_every_variant_does_what_the_model_says(cluster: Cluster, tmp_path: Path) -> None:
     usual = model(cluster, cluster.apply(policies_of(reference(), tmp_path)))
-    made = {name: policies_of(cells, tmp_path) for name, cells in variants()}
-    assert len(made) > 10
+    made = {name: policies_of(cells, tmp_path) for name, cells in some(list(variants()), 3)}
+    assert len(made) > 5
     wrong = {
         name: differences(cluster, policies, partial(concerned, usual=usual, others=Random(name)))
         for name, policies in made.items()

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from environments.handin.untrusted import one_line
+from environments.tests.tier import THOROUGH, some
 from graders.batch import grade_batch
 from graders.cage import Limits
 from graders.tests import small
@@ -27,8 +28,22 @@ from graders.verdicts import Outcome, Results, SubmissionResult, SubmissionVerdi
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1800)]
 CASES = load_cases()
-FOR_ANY = [case for case in CASES if case.cages == "each"]
-FOR_ONE = [case for case in CASES if case.cages == "one"]
+
+
+def _some(cages: str) -> list[Case]:
+    kinds = ([case for case in CASES if (case.cages, case.kind) == (cages, kind)] for kind in ("hostile", "innocent"))
+    return [case for cases in kinds for case in some(cases, 3)]
+
+
+# Where a cage has a say, all are tried on the first one each day; of the others, and on further cages, one in three is.
+FIRST, *FURTHER = CAGES
+CASES_ON = {FIRST.id: [case for case in CASES if case.cages == "each"] + _some("one")}
+CASES_ON |= {cage.id: _some("each") for cage in FURTHER}
+TRIED = [
+    pytest.param(*cage.values, case, id=f"{cage.id}-{case.name}", marks=cage.marks)
+    for cage in CAGES
+    for case in CASES_ON[cage.id]
+]
 LIMITS = Limits(
     memory_bytes=400 << 20,
     processes=64,
@@ -66,7 +81,7 @@ class Batch:
 def batch(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
     folder = tmp_path_factory.mktemp("hostile")
     course = small.small_course(folder / "course")
-    cases = CASES if request.param in CAGES[0].values else FOR_ANY
+    cases = CASES_ON[request.param.name]
     with watching(folder) as canaries:
         for case in cases:
             hand_in(case, folder / "submitted", canaries)
@@ -122,19 +137,12 @@ def test_every_case_is_blocked_and_nobody_innocent_is_punished(
     with capsys.disabled():
         print(f"\nhostile: blocked {blocked}/{hostile}, innocent: accepted {accepted}/{innocent} ({batch.cage})")
     assert (blocked, accepted) == (hostile, innocent)
-    at_least = (70, 8) if batch.cases is CASES else (25, 5)
-    assert hostile >= at_least[0]
-    assert innocent >= at_least[1]
+    assert hostile >= (70 if THOROUGH and batch.cage == FIRST.id else 8)
+    assert innocent >= (8 if THOROUGH and batch.cage == FIRST.id else 1)
 
 
-@pytest.mark.parametrize("case", FOR_ANY, ids=lambda case: case.name)
+@pytest.mark.parametrize(("batch", "case"), TRIED, indirect=["batch"])
 def test_case(batch: Batch, case: Case) -> None:
-    assert problems(case, batch) == []
-
-
-@pytest.mark.parametrize("batch", CAGES[:1], indirect=True)
-@pytest.mark.parametrize("case", FOR_ONE, ids=lambda case: case.name)
-def test_case_in_which_no_cage_has_a_say(batch: Batch, case: Case) -> None:
     assert problems(case, batch) == []
 
 
