@@ -10,6 +10,7 @@ import pytest
 from environments.errors import FootprintError
 from environments.footprint import Footprint, temporary
 from environments.kind.prepare import reach_daemon
+from environments.tests.tier import THOROUGH
 
 # Substrings of the reasons for which CI may skip a test. Everything else that is skipped there fails the run.
 EXPECTED_SKIPS: tuple[str, ...] = ("is not built here: make engines",)
@@ -56,8 +57,12 @@ def footprint(shared_footprint: Footprint) -> Footprint:
     return shared_footprint
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on clusters come last, so that those do not slow down everything else."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests on clusters come last, so that those do not slow down everything else; some only come in a thorough run."""
+    left_out = [item for item in items if item.get_closest_marker("thorough") and not THOROUGH]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: item.get_closest_marker("clusters") is not None)
 
 

@@ -184,7 +184,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.usefixtures("_ctrl_c")
-@pytest.mark.parametrize("stop", [interrupt, kill])
+@pytest.mark.parametrize("stop", [interrupt, pytest.param(kill, marks=pytest.mark.thorough)])
 def test_a_batch_stopped_in_every_phase_loses_nothing_that_was_graded(
     course: Path, tmp_path: Path, stop: Callable[[Grader], None]
 ) -> None:

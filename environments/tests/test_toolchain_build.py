@@ -166,6 +166,7 @@ def test_the_users_module_cache_stands_before_the_users_proxies(tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_etcd_is_built_from_source_with_the_wheel_where_go_is_debians(
     machine: Machine, monkeypatch: pytest.MonkeyPatch

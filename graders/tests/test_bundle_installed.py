@@ -20,7 +20,8 @@ from graders.batch import grade_batch
 from graders.bundle.command import write_bundles
 from graders.bundle.contents import common
 from graders.collect import collect
-from graders.tests.batches import COURSE, NOTEBOOKS, SLUG, SPEC, TERM_KEY, hand_in, order_of
+from graders.intake import take_in
+from graders.tests.batches import COURSE, NOTEBOOKS, RELEASE, SLUG, SPEC, TERM_KEY, hand_in, order_of
 
 LEARNER = "ada"
 # What would show a learner's commands this copy of the course or this environment.
@@ -80,7 +81,10 @@ def test_nothing_of_ours_but_environments_is_installed(learner: Learner) -> None
     assert rest == "[]"
 
 
-def test_from_bundle_to_full_marks(learner: Learner, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def submitted(learner: Learner, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """What came of it at the instructor's: the folder of submissions, and what the learner was told when handing in."""
+    folder = tmp_path_factory.mktemp("instructor")
     ready = json.loads(learner.run("mod209", "up", SLUG, "--json"))
     assert ready["ready"]
     access: dict[str, Any] = json.loads((Path(learner.env["MOD209_STATE"]) / SLUG / "operator.json").read_text())
@@ -88,18 +92,30 @@ def test_from_bundle_to_full_marks(learner: Learner, tmp_path: Path) -> None:
     assert "ZT-1.1" in learner.run("mod209", "check", SLUG, code=9)
 
     notebooks = learner.course / "labs" / SLUG / "notebooks"
-    for source in hand_in(tmp_path / "reference", LEARNER).iterdir():
+    for source in hand_in(folder / "reference", LEARNER).iterdir():
         (notebooks / source.name).write_bytes(source.read_bytes())
     learner.run("jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace", *NOTEBOOKS, cwd=notebooks)
     learner.run("mod209", "check", SLUG)
 
-    told = json.loads(learner.run("mod209", "submit", SLUG, "--json"))
+    told: dict[str, Any] = json.loads(learner.run("mod209", "submit", SLUG, "--json"))
     assert told["unanswered"] == []
     learner.run("mod209", "down", SLUG)
 
-    [collected] = collect([Path(told["archive"])], SPEC, tmp_path / "submitted")
+    [collected] = collect([Path(told["archive"])], SPEC, folder / "submitted")
     assert collected.refused is None
-    results = grade_batch(order_of(tmp_path), lambda step: None)
+    return folder, told
+
+
+def test_a_learners_way_from_the_bundle_to_what_is_handed_in(submitted: tuple[Path, dict[str, Any]]) -> None:
+    folder, told = submitted
+    [taken] = take_in(folder / "submitted", SPEC, RELEASE, folder / "staging").staged
+    assert (taken.learner, taken.sha256) == (LEARNER, told["receipt"]["sha256"])
+
+
+@pytest.mark.thorough
+def test_it_gets_full_marks(submitted: tuple[Path, dict[str, Any]]) -> None:
+    folder, told = submitted
+    results = grade_batch(order_of(folder), lambda step: None)
     [graded] = results.submissions
     assert (graded.learner, graded.score) == (LEARNER, SPEC.points)
     assert graded.sha256 == told["receipt"]["sha256"]

@@ -23,7 +23,7 @@ from distributed.scheduler import KilledWorker
 
 from environments.errors import BadInputError, FootprintError
 from environments.params import derive
-from environments.tests.tier import THOROUGH, some
+from environments.tests.tier import THOROUGH
 from graders.batch import TIME_IS_UP, grade_batch
 from graders.grading import Task, not_graded
 from graders.intake import staged_digest
@@ -74,6 +74,7 @@ def alike(results: Results) -> list[SubmissionResult]:
 @needs_root
 @pytest.mark.slow
 @pytest.mark.servers
+@pytest.mark.thorough
 def test_results_are_the_same_with_one_worker_or_two(course: Path, tmp_path: Path) -> None:
     submit_some(tmp_path / "submitted")
     in_turn = grade_batch(order_of(course, tmp_path), lambda _: None)
@@ -160,7 +161,7 @@ def grader(course: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
 @needs_root
 @pytest.mark.slow
 @pytest.mark.servers
-@pytest.mark.parametrize("stop", some([signal.SIGKILL, signal.SIGINT], 2))
+@pytest.mark.parametrize("stop", [pytest.param(signal.SIGINT, marks=pytest.mark.thorough), signal.SIGKILL])
 def test_a_stopped_batch_leaves_no_process_and_keeps_what_is_graded(
     course: Path, tmp_path: Path, stop: signal.Signals
 ) -> None:

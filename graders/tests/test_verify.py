@@ -148,17 +148,6 @@ def test_a_variant_that_does_not_exist_is_refused() -> None:
         verify(COURSE, SLUG, lambda _: None, only=["a-typo", "reference"])
 
 
-@pytest.mark.servers
-@pytest.mark.slow
-def test_the_reference_and_a_broken_variant_are_graded_as_they_name() -> None:
-    found = verify(COURSE, SLUG, lambda _: None, only=["reference", "zt-2-list"])
-    assert [(one.variant.name, one.failed, one.ok) for one in found.rows] == [
-        ("reference", [], True),
-        ("zt-2-list", ["ZT-2.3"], True),
-    ]
-    assert found.ok
-
-
 def test_answers_for_a_policy_engine_are_graded_where_there_is_one_and_they_are_named() -> None:
     variants = load_variants(COURSE, SPEC)
     for provider in ("local", "kind"):
