@@ -10,6 +10,6 @@ THOROUGH: Final = bool(os.environ.get("MOD209_THOROUGH"))
 T = TypeVar("T")
 
 
-def some(everything: Sequence[T], every: int) -> list[T]:
-    """One of `every` so many, always the same ones; all in a thorough run."""
-    return list(everything if THOROUGH else everything[::every])
+def some(everything: Sequence[T], every: int, first: int = 0) -> list[T]:
+    """One of `every` so many from the `first` on, always the same ones; all in a thorough run."""
+    return list(everything if THOROUGH else everything[first::every])

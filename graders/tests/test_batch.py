@@ -18,6 +18,7 @@ import yaml
 
 from environments.params import token
 from environments.platform import platform
+from environments.tests.tier import THOROUGH
 from graders.batch import grade_batch
 from graders.cage import BubblewrapCage, Job, Limits, Outcome
 from graders.probeset import load_all, seed
@@ -27,6 +28,7 @@ from graders.verdicts import Results, SubmissionResult, SubmissionVerdict, read_
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(1200)]
 HOG = "hog = bytearray(b'x') * (4 << 30)"
 LIMITS = Limits(cell_seconds=20, processes=48, cpu_seconds=90, wall_seconds=150)
+GRADED = ("right", "partly", "hostile", *(["endless"] if THOROUGH else []))
 REFUSED = {
     "absent": "zt-2-least-privilege-secrets.ipynb is missing",
     "garbage": "is not valid JSON",
@@ -59,7 +61,8 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
     hand_in(submitted, "right")
     hand_in(submitted, "partly", "zt-3-tags")
     hand_in(submitted, "hostile", "vault-takeover")
-    hand_in(submitted, "endless", cells={"zt-2-apply": HOG, "zt-3-apply": "while True:\n    pass"})
+    if THOROUGH:
+        hand_in(submitted, "endless", cells={"zt-2-apply": HOG, "zt-3-apply": "while True:\n    pass"})
     _hand_in_refused(submitted)
     results = grade_batch(order_of(folder, limits=LIMITS, workers=2), lambda _: None)
     return Batch(folder=folder, results=results)
@@ -99,6 +102,7 @@ def test_a_hostile_one_is_held_at_nothing(batch: Batch) -> None:
     assert "vault" in (hostile.error or "")
 
 
+@pytest.mark.thorough
 def test_a_cell_without_end_and_a_memory_hog_cost_their_own_tasks_only(batch: Batch) -> None:
     endless = batch.of("endless")
     assert endless.verdict is SubmissionVerdict.GRADED
@@ -122,7 +126,7 @@ def test_results_json_is_as_the_contract_says(batch: Batch) -> None:
     assert list(document) == ["schema", "lab", "provider", "submissions"]
     assert (document["schema"], document["lab"], document["provider"]) == (1, SLUG, "local")
     learners = [one["learner"] for one in document["submissions"]]
-    assert learners == sorted(["right", "partly", "hostile", "endless", *REFUSED])
+    assert learners == sorted([*GRADED, *REFUSED])
     for one in document["submissions"]:
         assert list(one) == ["learner", "sha256", "verdict", "score", "max_score", "error", "checks"]
         assert [check["id"] for check in one["checks"]] == [check.id for check in SPEC.checks]
@@ -208,7 +212,7 @@ def test_a_changed_submission_alone_is_graded_again(batch: Batch, again: Path) -
 def test_no_hidden_request_is_in_what_people_get_to_read(batch: Batch) -> None:
     hidden = [probe for probe in load_all(COURSE, SPEC) if not probe.visible]
     secrets: set[bytes] = set()
-    for learner in ("right", "partly", "hostile", "endless"):
+    for learner in GRADED:
         drawn = seed(TERM_KEY, learner)
         for word, digits in (("digest", 64), ("nonce", 8)):
             secrets |= {
