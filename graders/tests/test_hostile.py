@@ -48,11 +48,6 @@ def _act(case: Case) -> str:
 CASES_ON = {cage.id: _some("each", len(CAGES), number) for number, cage in enumerate(CAGES)}
 FIRST = CAGES[0]
 CASES_ON[FIRST.id] += _some("one", 3)
-TRIED = [
-    pytest.param(*cage.values, case, id=f"{cage.id}-{case.name}", marks=cage.marks)
-    for cage in CAGES
-    for case in CASES_ON[cage.id]
-]
 LIMITS = Limits(
     memory_bytes=400 << 20,
     processes=64,
@@ -145,14 +140,10 @@ def test_every_case_is_blocked_and_nobody_innocent_is_punished(
     (blocked, hostile), (accepted, innocent) = tally(batch, "hostile"), tally(batch, "innocent")
     with capsys.disabled():
         print(f"\nhostile: blocked {blocked}/{hostile}, innocent: accepted {accepted}/{innocent} ({batch.cage})")
-    assert (blocked, accepted) == (hostile, innocent)
+    wrong = {case.name: found for case in batch.cases if (found := problems(case, batch))}
+    assert wrong == {}
     assert hostile >= (70 if THOROUGH and batch.cage == FIRST.id else 8)
     assert innocent >= (8 if THOROUGH and batch.cage == FIRST.id else 1)
-
-
-@pytest.mark.parametrize(("batch", "case"), TRIED, indirect=["batch"])
-def test_case(batch: Batch, case: Case) -> None:
-    assert problems(case, batch) == []
 
 
 def test_nobody_came_to_a_port_or_socket_of_the_host(batch: Batch) -> None:
