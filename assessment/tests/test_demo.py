@@ -16,6 +16,7 @@ COURSE = Path(__file__).parents[2]
 
 @pytest.mark.slow
 @pytest.mark.servers
+@pytest.mark.thorough  # graders/tests/test_batch.py grades the same three kinds
 @pytest.mark.timeout(1200)
 def test_the_demo_grades_a_right_a_partly_right_and_a_hostile_submission(tmp_path: Path) -> None:
     out = tmp_path / "demo"

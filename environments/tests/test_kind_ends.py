@@ -37,7 +37,7 @@ def test_a_footprint_is_published_on_loopback_alone(kind_footprint: Footprint) -
     assert addresses == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.thorough), signal.SIGKILL])
 def test_an_end_in_the_middle_of_a_start_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     directory = tmp_path / "zero-trust"
     env = {**os.environ, "MOD209_STATE": str(tmp_path)}
