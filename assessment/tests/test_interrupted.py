@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from graders.cage import cgroup, slots
-from graders.tests.small import SLUG, hand_in, small_course
+from graders.tests.small import SLUG, hand_in, small_course, small_spec
 
 pytestmark = [
     pytest.mark.servers,
@@ -25,7 +25,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can grade"),
 ]
 SECONDS = 240.0
-POINTS = 11
 FORKER = "graders.judge.forker"
 
 
@@ -213,5 +212,5 @@ def _check_last_run(course: Path, folder: Path) -> None:
         assert running.end() == 0, "".join(running.lines)
     assert [line.strip() for line in running.lines] == [f"Grading {SLUG}: writing reports"]
     results = json.loads((folder / "out" / "results.json").read_text())
-    assert [one["score"] for one in results["submissions"]] == [POINTS] * 2
+    assert [one["score"] for one in results["submissions"]] == [small_spec(course).points] * 2
     assert list((folder / "out").rglob("*.part")) == []

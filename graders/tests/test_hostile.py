@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,8 @@ def _act(case: Case) -> str:
 CASES_ON = {cage.id: _some("each", len(CAGES), number) for number, cage in enumerate(CAGES)}
 FIRST = CAGES[0]
 CASES_ON[FIRST.id] += _some("one", 3)
+# Hostile and innocent cases, in a thorough run or a daily one, on the first cage or on a further one.
+AT_LEAST = {(True, True): (70, 8), (True, False): (25, 5), (False, True): (30, 4), (False, False): (15, 3)}
 LIMITS = Limits(
     memory_bytes=400 << 20,
     processes=64,
@@ -128,22 +131,19 @@ def _marks(case: Case, result: SubmissionResult) -> list[str]:
     return [] if failing == case.expected.failing else [f"failing {failing}"]
 
 
-def tally(batch: Batch, kind: str) -> tuple[int, int]:
-    """How many of a kind came out as they must, of how many."""
-    cases = [case for case in batch.cases if case.kind == kind]
-    return sum(not problems(case, batch) for case in cases), len(cases)
-
-
 def test_every_case_is_blocked_and_nobody_innocent_is_punished(
     batch: Batch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (blocked, hostile), (accepted, innocent) = tally(batch, "hostile"), tally(batch, "innocent")
-    with capsys.disabled():
-        print(f"\nhostile: blocked {blocked}/{hostile}, innocent: accepted {accepted}/{innocent} ({batch.cage})")
     wrong = {case.name: found for case in batch.cases if (found := problems(case, batch))}
+    tried = Counter(case.kind for case in batch.cases)
+    well = Counter(case.kind for case in batch.cases if case.name not in wrong)
+    told = f"blocked {well['hostile']}/{tried['hostile']}, innocent: accepted {well['innocent']}/{tried['innocent']}"
+    with capsys.disabled():
+        print(f"\nhostile: {told} ({batch.cage})")
     assert wrong == {}
-    assert hostile >= (70 if THOROUGH and batch.cage == FIRST.id else 8)
-    assert innocent >= (8 if THOROUGH and batch.cage == FIRST.id else 1)
+    hostile, innocent = AT_LEAST[THOROUGH, batch.cage == FIRST.id]
+    assert tried["hostile"] >= hostile
+    assert tried["innocent"] >= innocent
 
 
 def test_nobody_came_to_a_port_or_socket_of_the_host(batch: Batch) -> None:
