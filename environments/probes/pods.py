@@ -13,6 +13,7 @@ from environments.probes.cases import Case
 
 Object = dict[str, Any]
 HEALTH: Final = "health"
+INSTANCE: Final = "app.kubernetes.io/instance"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +75,20 @@ def good_template(case: Case) -> Object:
 
 
 def wrapped(kind: str, name: str, namespace: str, template: Object, owner: Object) -> Object:
-    """An object of `kind` around `template`, with `owner` laid over it outside the template."""
+    """An object of `kind` around `template`, with `owner` laid over it outside the template.
+
+    Its pods have a label of their own: else its controller would take pods that other requests have stored, and end those
+    that are too many.
+    """
     shape = SHAPES[kind]
-    labels = template.get("metadata", {}).get("labels", {})
+    own = {INSTANCE: name}
+    if shape.template:
+        template = laid_over(template, {"metadata": {"labels": own}})
     whole: Object = {"apiVersion": shape.version, "kind": kind, "metadata": {"name": name, "namespace": namespace}}
     if shape.spec or shape.selects:
         whole["spec"] = copy.deepcopy(dict(shape.spec))
     if shape.selects:
-        whole["spec"]["selector"] = {"matchLabels": {"app": labels.get("app", "")}}
+        whole["spec"]["selector"] = {"matchLabels": own}
     carrying: Object = laid_over(
         with_template(whole, shape.template, laid_over(template_in(whole, shape), template)), owner
     )

@@ -15,7 +15,7 @@ from environments.labspec import load_lab
 from environments.params import practice
 from environments.platform import platform
 from environments.probes import Probe, load_probes
-from environments.probes.cases import cases_of
+from environments.probes.cases import Case, cases_of
 from environments.probes.facts import PLACEHOLDERS, facts_of, render
 from environments.probes.guise import Guise, guise
 from environments.probes.kinds.admission import AdmissionProbe
@@ -177,12 +177,16 @@ def test_forbidden_regions_are_never_allowed_ones(seed: bytes, probe_id: str) ->
         assert facts["foreign_region"] not in params.regions
 
 
-@pytest.mark.parametrize("kind", SHAPES)
-def test_a_compliant_object_carries_the_template_where_its_kind_has_it(kind: str) -> None:
+def case_of(kind: str) -> Case:
     probe = AdmissionProbe.model_validate(
         {"id": "a", "check": "ZT-3.1", "kind": "admission", "why": "because of this", "expect": "allowed", "as": [kind]}
     )
-    case = next(iter(cases_of(nowhere(), b"seed", [probe])))
+    return next(iter(cases_of(nowhere(), b"seed", [probe])))
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_compliant_object_carries_the_template_where_its_kind_has_it(kind: str) -> None:
+    case = case_of(kind)
     template = good_template(case)
     whole = wrapped(kind, "name", case.facts["namespace"], template, {"metadata": {"labels": {"outer": "yes"}}})
     found = template_in(whole, SHAPES[kind])
@@ -190,6 +194,18 @@ def test_a_compliant_object_carries_the_template_where_its_kind_has_it(kind: str
     assert found["metadata"]["labels"].items() >= template["metadata"]["labels"].items()
     assert whole["metadata"]["labels"]["outer"] == "yes"
     assert template_in(with_template(whole, SHAPES[kind].template, {"spec": {}}), SHAPES[kind]) == {"spec": {}}
+
+
+@pytest.mark.parametrize("kind", [kind for kind, shape in SHAPES.items() if shape.template])
+def test_no_controller_takes_pods_that_another_request_has_stored(kind: str) -> None:
+    case, namespace = case_of(kind), "training"
+    one, other = (wrapped(kind, name, namespace, good_template(case), {}) for name in ("one", "other"))
+    pod = wrapped("Pod", "pod", namespace, good_template(case), {})
+    selected = one["spec"].get("selector", {}).get("matchLabels") if "spec" in one else None
+    wanted = (selected or template_in(one, SHAPES[kind])["metadata"]["labels"]).items()  # what a controller goes by
+    assert wanted <= template_in(one, SHAPES[kind])["metadata"]["labels"].items()
+    for stranger in (template_in(other, SHAPES[kind]), pod):
+        assert not wanted <= stranger["metadata"]["labels"].items()
 
 
 JSON = st.recursive(
