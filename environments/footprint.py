@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -56,9 +56,9 @@ class Footprint:
         """What it can do."""
         return read_access(self.directory / ACCESS_NAME).capabilities
 
-    def access(self, role: Role) -> Access:
-        """Endpoints and fresh credentials for a role."""
-        return Access.model_validate(self._ask("access", role=role))
+    def access(self, role: Role, needs: Collection[Capability] | None = None) -> Access:
+        """Endpoints and fresh credentials for a role; who says what it `needs` them for is not kept waiting for the rest."""
+        return Access.model_validate(self._ask("access", role=role, needs=None if needs is None else sorted(needs)))
 
     def reset(self, only: Part | None = None, params: LearnerParams | None = None) -> dict[str, Any]:
         """Back to the baseline, proved; with other learner's parameters if given. Returns the proof.

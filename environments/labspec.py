@@ -73,6 +73,11 @@ class LabSpec(Strict):
         """All checks, in the order of the tasks."""
         return [check for task in self.tasks for check in task.checks]
 
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What a footprint must be able to do for all tasks to be judged."""
+        return frozenset(task.needs for task in self.tasks)
+
     def task(self, task_id: str) -> TaskSpec:
         """The task called `task_id` (any case).
 

@@ -23,6 +23,10 @@ from graders.report import Extras
 from graders.room import Place, Room
 from graders.verdicts import Outcome, SubmissionResult, all_alike, conclude
 
+JUDGE_SECONDS = {
+    "local": 120.0,
+    "kind": 300.0,
+}  # where pods start, what must be refused and is not costs a machine time
 ATTEMPTS = 2  # a fault of ours is often gone with a new footprint; the learner's faults are never tried again
 log = logging.getLogger(__name__)
 
@@ -186,8 +190,9 @@ def _run(
     judgement = Judgement(checks=[], asked={})
     if not tampered:
         with watch.timed("judge"):
-            access, seed = footprint.access("judge"), bytes.fromhex(task.seed)
-            judgement = room.judge.judge(access, spec, setting.probes, access.capabilities, seed)
+            access, seed = footprint.access("judge", spec.needs), bytes.fromhex(task.seed)
+            seconds = JUDGE_SECONDS[setting.provider]
+            judgement = room.judge.judge(access, spec, setting.probes, access.capabilities, seed, seconds)
     return _Run(watch=watch, outcome=outcome, tampered=tampered, judgement=judgement)
 
 

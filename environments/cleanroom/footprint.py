@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +21,7 @@ from environments.cleanroom.opa import Opa
 from environments.cleanroom.plane import Plane
 from environments.cleanroom.vault import Vault
 from environments.errors import FootprintError
+from environments.labspec import Capability
 from environments.params import LearnerParams
 from environments.pki import Authority
 from environments.supervisor.ports import Ports
@@ -121,8 +122,8 @@ class ServedFootprint(ABC):
             "without": self.without,
         }
 
-    def access(self, role: Role) -> Access:
-        """Endpoints and new credentials for `role`."""
+    def access(self, role: Role, needs: Collection[Capability] | None = None) -> Access:  # noqa: ARG002 - all is there
+        """Endpoints and new credentials for `role`, good for all that it `needs`; None is everything."""
         operator = role == "operator"
         newcomers = people.draw()
         if not operator:

@@ -135,17 +135,21 @@ class Furnisher:
         """End a `furnish` that is under way in another thread."""
         self._stopped.set()
 
-    def furnish(self, archives: Sequence[Path], pods: Mapping[str, Object]) -> None:
-        """Import the images, then start the pods.
+    def furnish(self, servers: Mapping[str, tuple[Path, Object]], more: Sequence[Path] = ()) -> None:
+        """Import each server's image and start its pod at once; then import `more`, large images that nobody waits for yet.
 
         Raises:
             FootprintError: the node did not take them.
         """
-        for archive in archives:
-            argv = ["ctr", "--namespace", "k8s.io", "images", "import", "--all-platforms"]
-            self._insist([*argv, f"{images.MOUNT}/{archive.name}"])
-        for name, pod in pods.items():
+        for name, (archive, pod) in servers.items():
+            self._import(archive)
             place(self._client, self._node, name, pod)
+        for archive in more:
+            self._import(archive)
+
+    def _import(self, archive: Path) -> None:
+        argv = ["ctr", "--namespace", "k8s.io", "images", "import", "--all-platforms"]
+        self._insist([*argv, f"{images.MOUNT}/{archive.name}"])
 
     def _insist(self, argv: list[str]) -> None:
         """Run a command until it succeeds: the node has to come up first, and kind restarts its containerd once."""

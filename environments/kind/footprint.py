@@ -6,7 +6,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from environments.kind.policyengines.install import install, waiter
 from environments.kind.prepared import Prepared
 from environments.kind.runtime import NAME as FALCO
 from environments.kind.undertaker import Undertaker
+from environments.labspec import Capability
 from environments.params import LearnerParams
 from environments.pki import Authority
 from environments.platform import platform
@@ -113,13 +114,13 @@ class KindFootprint(ServedFootprint):
             self._undertaker.dismiss()
             self._undertaker = None
 
-    def access(self, role: Role) -> Access:
-        """As on every provider; judges also get a crew of pods, newly cast, between which connections are tried.
+    def access(self, role: Role, needs: Collection[Capability] | None = None) -> Access:
+        """As on every provider; judges of traffic also get a crew of pods, newly cast, between which connections are tried.
 
-        Operators' self-checks ask the model instead: it answers at once, and pods need some seconds and half a gigabyte.
+        Operators' self-checks ask the model instead: it answers at once, and pods need a minute and half a gigabyte.
         """
         access = super().access(role)
-        if role != "judge":
+        if role != "judge" or (needs is not None and "traffic" not in needs):
             return access
         with ThreadPoolExecutor(len(self._nodes)) as pool:
             found = dict(zip(self._nodes, pool.map(_mustered, self._nodes.values()), strict=True))
@@ -179,20 +180,20 @@ class KindFootprint(ServedFootprint):
         with ThreadPoolExecutor(8) as pool:
             work: list[Future[None]] = []
             try:
+                furnished: dict[str, Future[None]] = {}
+                more = [self._engine.archive] if self._engine else []
                 for node, furnisher in zip(nodes, self._furnishers, strict=True):
-                    servers = self._servers(node.plane.name)
-                    pods = {name: self._pod(name) for name in servers}
-                    wanted = [archives[name] for name in servers]
-                    wanted += [self._engine.archive] if self._engine else []
-                    work.append(pool.submit(furnisher.furnish, wanted, pods))
+                    servers = {name: (archives[name], self._pod(name)) for name in self._servers(node.plane.name)}
+                    furnished[node.plane.name] = pool.submit(furnisher.furnish, servers, more)
+                work += furnished.values()
 
                 def made(node: Node) -> None:
                     progress(f"{node.plane.name}: the cluster is there")
                     if self._watch:
                         self._watch.start(node)
-                    work.append(pool.submit(self._finish, node.plane.name, progress))
+                    work.append(pool.submit(self._finish, node.plane.name, furnished[node.plane.name], progress))
 
-                work.append(pool.submit(self._begin_vault, progress))
+                work.append(pool.submit(self._begin_vault, furnished[self._home], progress))
                 self._clusters.wait(made, lambda: _raise_failed(work))
                 wait_ready([self._spawn(self._bench.command)])
                 for future in work:
@@ -234,12 +235,14 @@ class KindFootprint(ServedFootprint):
             case _:
                 return manifests.opa(image)
 
-    def _begin_vault(self, progress: Progress) -> None:
+    def _begin_vault(self, furnished: Future[None], progress: Progress) -> None:
+        furnished.result()  # what its node takes to come up is not Vault's time
         self._await(lambda: vault.is_running(self._vault.endpoint), "Vault does not start")
         self._set_up_vault()
         progress("vault is ready")
 
-    def _finish(self, name: str, progress: Progress) -> None:
+    def _finish(self, name: str, furnished: Future[None], progress: Progress) -> None:
+        furnished.result()
         agent = self._opas[name]
         self._await(lambda: agent.keeper.answers("/health"), f"OPA does not start on {name}")
         for server in self._servers(name):

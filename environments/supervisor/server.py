@@ -97,7 +97,7 @@ class Server:
             case "status":
                 return self.footprint.status()
             case "access":
-                return self.footprint.access(arguments["role"]).model_dump()
+                return self.footprint.access(arguments["role"], arguments["needs"]).model_dump()
             case "reset":
                 params = arguments["params"]
                 return self.footprint.reset(arguments["only"], LearnerParams.model_validate(params) if params else None)

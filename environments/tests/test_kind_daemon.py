@@ -63,7 +63,7 @@ def test_what_furnishes_a_node_ends_with_the_daemon(dead: Any) -> None:
     node: Any = SimpleNamespace(container="x", plane=SimpleNamespace(name="aws"))
     began = time.monotonic()
     with pytest.raises(FootprintError, match="does not answer any more"):
-        Furnisher(dead, node).furnish([Path("opa.tar")], {})
+        Furnisher(dead, node).furnish({"opa": (Path("opa.tar"), {})})
     assert time.monotonic() - began < 10
 
 

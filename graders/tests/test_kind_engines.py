@@ -73,7 +73,7 @@ def answer(variant: Variant, footprint: Footprint, folder: Path) -> None:
 def lost(footprint: Footprint) -> set[str]:
     assert footprint.settle()["tampered"] == []
     with Judge() as judge:
-        found = judge.judge(footprint.access("judge"), SPEC, PROBES, footprint.capabilities, b"term").checks
+        found = judge.judge(footprint.access("judge", SPEC.needs), SPEC, PROBES, footprint.capabilities, b"term").checks
     unclear = {one.id: one.message for one in found if one.outcome not in {Outcome.PASSED, Outcome.FAILED}}
     assert unclear == {}
     return {one.id for one in found if one.outcome is Outcome.FAILED}

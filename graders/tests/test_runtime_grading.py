@@ -25,7 +25,7 @@ class Fake:
     def __init__(self, reason: str) -> None:
         self._access = unreachable().model_copy(update={"without": {"runtime": reason}})
 
-    def access(self, role: str) -> Any:
+    def access(self, role: str, needs: Any = None) -> Any:
         return self._access
 
     def reset(self, params: Any) -> None:
