@@ -23,7 +23,13 @@ from graders.judge import Judge
 from graders.variants import Variant, load_variants, write_submission
 from graders.verdicts import Outcome
 
-pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.clusters, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.servers,
+    pytest.mark.clusters,
+    pytest.mark.thorough,
+    pytest.mark.timeout(1800),
+]
 COURSE = Path(__file__).parents[2]
 LAB = load_lab(COURSE, "zero-trust")
 SPEC = LAB.model_copy(update={"tasks": [LAB.task("ZT-3")]})
