@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.text import Text
 from environments.errors import BadInputError
 from environments.labspec import LabSpec, load_lab
 from environments.scratch import scratch
+from environments.toolchain import locate
 from graders.batch import Order, Step, grade_batch
 from graders.company import Company, alone, companies
 from graders.variants import Variant, load_variants, write_submission
@@ -49,12 +50,16 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """Checks by variants. If not all variants are in it (`whole`), it cannot tell which checks none fails."""
+    """Checks by variants. If not all variants are in it (`whole`), it cannot tell which checks none fails.
+
+    `left_out` are variants that cannot be graded here, and why.
+    """
 
     spec: LabSpec
     provider: str
     rows: tuple[Row, ...]
     whole: bool = True
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unkilled(self) -> list[str]:
@@ -85,13 +90,15 @@ class Matrix:
             "provider": self.provider,
             "checks": [check.id for check in self.spec.checks],
             "variants": variants,
+            "left_out": dict(self.left_out),
             "unkilled": self.unkilled,
             "ok": self.ok,
         }
 
     def as_table(self) -> Table:
         """Variants down, checks across: one mark a check, in a column a task, so that a lab fits a terminal."""
-        legend = "· passes  ✗ fails  ! should fail but passes  ? not judged"
+        notes = [f"{name}: not graded, {why}" for name, why in self.left_out.items()]
+        legend = "\n".join(["· passes  ✗ fails  ! should fail but passes  ? not judged", *notes])
         table = Table(
             title=f"{self.spec.title}: what each variant fails",
             caption=legend,
@@ -122,7 +129,7 @@ def verify(
 ) -> Matrix:
     """Grade the reference, every alternative and every broken variant of a lab (or those named `only`) as submissions.
 
-    Answers for a policy engine beside OPA are graded on provider kind, and while engines are in the making only if named.
+    Answers for a policy engine beside OPA are graded on provider kind, where the engine is built or they are named.
 
     Args:
         course: The course's root folder.
@@ -139,7 +146,8 @@ def verify(
         CourseError: what `grade_batch` raises.
     """
     spec = load_lab(course, lab)
-    variants = wanted(load_variants(course, spec), provider, only or ())
+    known = load_variants(course, spec)
+    variants = wanted(known, provider, only or ())
     with scratch("verify") as folder:
 
         def graded(name: str, groups: list[Company], engine: str) -> dict[str, Row]:
@@ -153,17 +161,30 @@ def verify(
         for engine, some in by_engine(doubtful).items():
             rows |= graded("again", alone(some), engine)
     ordered = tuple(rows[variant.name] for variant in variants)
-    return Matrix(spec=spec, provider=provider, rows=ordered, whole=not only)
+    out = {} if only else left_out(known, provider)
+    return Matrix(spec=spec, provider=provider, rows=ordered, whole=not only, left_out=out)
 
 
 def wanted(variants: list[Variant], provider: str, only: Collection[str]) -> list[Variant]:
-    """What is to be graded: no hostile ones, and what is for a policy engine only where there is one and it is named."""
+    """What is to be graded: no hostile ones, and what is for a policy engine only where there is one, or it is named."""
     fit = [one for one in variants if one.kind != "hostile" and (provider == "kind" or not one.engine)]
     if unknown := sorted(set(only) - {one.name for one in fit}):
         raise BadInputError(
             f"There is no variant {', '.join(unknown)} on {provider}.", hint="Run verify without --only to see all."
         )
-    return [one for one in fit if one.name in only or not (only or one.engine)]
+    out = left_out(fit, provider)
+    return [one for one in fit if (one.name in only if only else one.name not in out)]
+
+
+def left_out(variants: Iterable[Variant], provider: str) -> dict[str, str]:
+    """Names of variants for policy engines that are not at hand, and why."""
+    return {one.name: why for one in variants if one.engine and (why := _missing(one.engine, provider))}
+
+
+def _missing(engine: str, provider: str) -> str:
+    if provider != "kind":
+        return f"since {engine} runs on provider kind only."
+    return "" if locate(engine) else f"since {engine} is not built here. Run: make engines"
 
 
 def by_engine(variants: Iterable[Variant]) -> dict[str, list[Variant]]:

@@ -15,9 +15,10 @@ from graders import cli
 from graders.tests.batches import COURSE, SLUG, SPEC
 from graders.variants import Kind, Variant, load_variants
 from graders.verdicts import Outcome, conclude, judged
-from graders.verify import Matrix, Row, by_engine, verify, wanted
+from graders.verify import Matrix, Row, by_engine, left_out, verify, wanted
 
 GOLDEN = Path(__file__).with_name("golden") / "verify.txt"
+LEFT_OUT = {"zt-3-kyverno": "since kyverno runs on provider kind only."}
 CHECKS = [check.id for check in SPEC.checks]
 
 
@@ -36,7 +37,7 @@ def row(
 
 
 def matrix(*rows: Row, whole: bool = True) -> Matrix:
-    return Matrix(spec=SPEC, provider="local", rows=rows, whole=whole)
+    return Matrix(spec=SPEC, provider="local", rows=rows, whole=whole, left_out=LEFT_OUT)
 
 
 KILLERS = tuple(row(f"lacks-{check.lower()}", "broken", (check,)) for check in CHECKS)
@@ -93,6 +94,7 @@ def test_the_document_is_as_the_contract_says() -> None:
                 "ok": True,
             },
         ],
+        "left_out": LEFT_OUT,
         "unkilled": [check for check in CHECKS if check not in {"ZT-1.2", "ZT-2.1"}],
         "ok": False,
     }
@@ -148,10 +150,18 @@ def test_a_variant_that_does_not_exist_is_refused() -> None:
         verify(COURSE, SLUG, lambda _: None, only=["a-typo", "reference"])
 
 
-def test_answers_for_a_policy_engine_are_graded_where_there_is_one_and_they_are_named() -> None:
+def test_answers_for_a_policy_engine_are_graded_where_there_is_one_or_they_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("graders.verify.locate", lambda name: Path("/built") if name == "kyverno" else None)
     variants = load_variants(COURSE, SPEC)
-    for provider in ("local", "kind"):
-        assert {one.engine for one in wanted(variants, provider, ())} == {""}
+    assert {one.engine for one in wanted(variants, "local", ())} == {""}
+    assert {one.engine for one in wanted(variants, "kind", ())} == {"", "kyverno"}
+    assert set(left_out(variants, "local").values()) == {
+        "since gatekeeper runs on provider kind only.",
+        "since kyverno runs on provider kind only.",
+    }
+    assert set(left_out(variants, "kind").values()) == {"since gatekeeper is not built here. Run: make engines"}
     named = [one.name for one in variants if one.engine]
     engines = by_engine(wanted(variants, "kind", ["reference", *named]))
     assert next(iter(engines)) == "", "what needs no engine comes first"
