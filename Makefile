@@ -47,7 +47,7 @@ test: tools ## All tests, with some of each kind of case; those on clusters are 
 	$(BIN)/pytest -n 2 --dist loadfile -m "(slow or servers) and not (alone or clusters)"
 	$(BIN)/pytest -m "alone or clusters"
 
-thorough: engines ## All tests with all cases: every variant, hostile submission and combination (two to three hours)
+thorough: engines ## All tests with all cases: every variant, hostile submission and combination, on clusters too (half a working day)
 	@MOD209_THOROUGH=1 $(MAKE) test
 
 bench: tools ## All benchmarks, as tables
