@@ -44,8 +44,8 @@ quick: tools ## Tests without the slow ones
 test: tools ## All tests, with some of each kind of case; those on clusters are skipped where no Docker daemon answers
 	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not servers"
-	$(BIN)/pytest -n 2 --dist loadfile -m "(slow or servers) and not (alone or clusters)"
-	$(BIN)/pytest -m "alone or clusters"
+	$(BIN)/pytest -n 2 --dist loadfile --durations 15 -m "(slow or servers) and not (alone or clusters)"
+	$(BIN)/pytest --durations 15 -m "alone or clusters"
 
 thorough: engines ## All tests with all cases: every variant, hostile submission and combination, on clusters too (half a working day)
 	@MOD209_THOROUGH=1 $(MAKE) test
