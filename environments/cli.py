@@ -40,9 +40,7 @@ def up(
     params: Annotated[
         Path | None, typer.Option(help="Your parameters (JSON). Default: params.json of your bundle.")
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help="A policy engine beside OPA, on kind: gatekeeper or kyverno (in the making).")
-    ] = "",
+    engine: Annotated[str, typer.Option(help="A policy engine beside OPA, on kind: gatekeeper or kyverno.")] = "",
     as_json: Json = False,
 ) -> None:
     """Start the footprint of a lab: three clouds, an OPA for each, and Vault."""

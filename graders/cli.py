@@ -32,7 +32,7 @@ def grade_command(
     *,
     out: Annotated[Path, typer.Option(help="Where results, reports and gradebook go.")],
     provider: Annotated[str, typer.Option(help="Where the clouds run: local or kind.")] = "local",
-    engine: Annotated[str, typer.Option(help="A policy engine beside OPA, on kind (in the making).")] = "",
+    engine: Annotated[str, typer.Option(help="A policy engine beside OPA, on kind.")] = "",
     cage: Annotated[str, typer.Option(help=f"What confines notebooks: {' or '.join(CAGE_NAMES)}.")] = CAGE_NAMES[0],
     workers: Annotated[
         int, typer.Option(min=1, help="Submissions graded side by side here; each needs some 1.5 GB and a core.")
