@@ -23,10 +23,8 @@ from graders.report import Extras
 from graders.room import Place, Room
 from graders.verdicts import Outcome, SubmissionResult, all_alike, conclude
 
-JUDGE_SECONDS = {
-    "local": 120.0,
-    "kind": 300.0,
-}  # where pods start, what must be refused and is not costs a machine time
+# On clusters pods start of what must be refused and is not, and that costs a machine time.
+JUDGE_SECONDS = {"local": 120.0, "kind": 300.0}
 ATTEMPTS = 2  # a fault of ours is often gone with a new footprint; the learner's faults are never tried again
 log = logging.getLogger(__name__)
 
