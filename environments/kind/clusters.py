@@ -29,6 +29,10 @@ SCHEDULERS: Final = ["bash", "-c", "grep --no-messages --line-regexp kube-schedu
 SHOWN: Final = 8
 REASON: Final = re.compile(r"^ERROR|\berror:|\[ERROR|fatal|failed to", re.IGNORECASE)
 DISK_FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+GONE: Final = (
+    "the Docker daemon does not answer any more.",
+    "Start it, and run this again: it removes what is left.",
+)
 SIGNS: Final = (
     (DISK_FULL, "the disk of the Docker daemon is full.", "Free some space. What Docker holds: docker system df"),
     (
@@ -41,11 +45,7 @@ SIGNS: Final = (
         "a port was taken by another program meanwhile.",
         "Run it again.",
     ),
-    (
-        re.compile(r"Cannot connect to the Docker daemon|error during connect"),
-        "the Docker daemon does not answer any more.",
-        "Start it, and run this again: it removes what is left.",
-    ),
+    (re.compile(r"Cannot connect to the Docker daemon|error during connect"), *GONE),
     (
         re.compile(r"already exist for a cluster"),
         "a cluster of that name is there already.",
@@ -55,9 +55,15 @@ SIGNS: Final = (
 
 
 class Clusters:
-    """`kind create cluster` for each node, at once. Make it in the main thread: the commands end with that."""
+    """`kind create cluster` for each node, at once. Make it in the main thread: the commands end with that.
 
-    def __init__(self, kind: Path, image: str, network: str, nodes: Sequence[Node], logs: Path) -> None:
+    `answers` asks the daemon; a command that it left in the middle says anything.
+    """
+
+    def __init__(
+        self, kind: Path, image: str, network: str, nodes: Sequence[Node], logs: Path, answers: Callable[[], bool]
+    ) -> None:
+        self._answers = answers
         self._logs = {node: logs / f"{node.plane.name}-kind.log" for node in nodes}
         environment = {
             **os.environ,
@@ -113,14 +119,18 @@ class Clusters:
     def _failure(self, node: Node) -> FootprintError | StorageError:
         log = self._logs[node]
         text = log.read_text(errors="replace")
+        what = f"kind could not make {node.plane.name}:"
         for sign, sentence, hint in SIGNS:
             if sign.search(text):
                 kind = StorageError if sign is DISK_FULL else FootprintError
-                return kind(f"kind could not make {node.plane.name}: {sentence}", hint=hint)
+                return kind(f"{what} {sentence}", hint=hint)
+        if not self._answers():
+            sentence, hint = GONE
+            return FootprintError(f"{what} {sentence}", hint=hint)
         # Of Go's stacks nobody learns anything.
         said = [line for line in text.splitlines() if REASON.search(line)][:SHOWN] or text.splitlines()[-SHOWN:]
         reason = "\n".join(f"  | {line[:300]}" for line in said)
-        return FootprintError(f"kind could not make {node.plane.name}:\n{reason}", hint=f"The whole log is {log}.")
+        return FootprintError(f"{what}\n{reason}", hint=f"The whole log is {log}.")
 
 
 class Furnisher:

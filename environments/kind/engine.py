@@ -59,6 +59,13 @@ def connect() -> Any:
     return client
 
 
+def answers(client: Any) -> bool:
+    """Whether the daemon still does."""
+    with suppress(FootprintError, StorageError), failures():
+        return bool(client.ping())
+    return False
+
+
 @contextmanager
 def failures(what: str = "Docker failed") -> Iterator[None]:
     """Make the daemon's errors ours: it refuses, or dies in the middle.

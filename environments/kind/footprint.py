@@ -19,7 +19,7 @@ from environments.errors import CourseError, FootprintError
 from environments.kind import images, manifests, ways
 from environments.kind.clusters import HOLD, SCHEDULERS, Clusters, Furnisher, on_node, place
 from environments.kind.crew import enlist, wait_enforced
-from environments.kind.engine import FOOTPRINT_LABEL, add_network, connect, failures, remove
+from environments.kind.engine import FOOTPRINT_LABEL, add_network, answers, connect, failures, remove
 from environments.kind.falco import Watch
 from environments.kind.health import answering, is_new, pods_ready
 from environments.kind.logs import Follower
@@ -174,7 +174,8 @@ class KindFootprint(ServedFootprint):
             add_network(self._docker, self._network, {FOOTPRINT_LABEL: str(self.directory)})
         nodes = list(self._nodes.values())
         kind = self._binaries["kind"]
-        self._clusters = Clusters(kind, self._image, self._network, nodes, self.directory / "logs")
+        logs, asked = self.directory / "logs", partial(answers, self._docker)
+        self._clusters = Clusters(kind, self._image, self._network, nodes, logs, asked)
         self._furnishers = [Furnisher(self._docker, node) for node in nodes]
         self._watch = Watch(self._docker, self._falco, self.directory / "logs") if self._falco else None
         with ThreadPoolExecutor(8) as pool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import subprocess
 import sys
 import tarfile
@@ -86,20 +85,34 @@ def test_an_image_is_its_program_and_nothing_else(tmp_path: Path, monkeypatch: p
         ("Failed to create inotify object: Too many open files", "watch more files"),
         ("Bind for 127.0.0.1:20001 failed: port is already allocated", "port was taken"),
         ("ERROR: failed to create cluster: node(s) already exist for a cluster with the name", "there already"),
+        ('ERROR: failed to read logs: command "docker logs -f x" failed with error', "failed to read logs"),
         ("goroutine 1\nERROR: failed to create cluster: boom\nruntime.goexit", "ERROR: failed to create cluster: boom"),
     ],
 )
 def test_what_kind_says_becomes_one_sentence(said: str, sentence: str, tmp_path: Path) -> None:
+    assert sentence in _failure(said, tmp_path, answers=True)
+
+
+def test_whatever_kind_says_when_the_daemon_is_gone_it_is_that(tmp_path: Path) -> None:
+    said = 'ERROR: failed to create cluster: failed to read logs: command "docker logs -f x" failed with error'
+    gone = _failure(said, tmp_path, answers=False)
+    assert "the Docker daemon does not answer any more" in gone
+    assert "failed to read logs" not in gone
+
+
+def _failure(said: str, tmp_path: Path, *, answers: bool) -> str:
+    """What a footprint says when kind says `said` and fails."""
     kind = tmp_path / "kind"
     kind.write_text(f"#!{sys.executable}\nimport sys\nprint({said!r})\nsys.exit(1)\n")
     kind.chmod(0o755)
     base = load_yaml(COURSE / "labs/zero-trust/kind.yaml", KindConfig).model_dump()
     cloud = node.plan("aws", "mod209-x-aws", tmp_path / "aws", PORTS, base)
-    made = Clusters(kind, "image", "network", [cloud], tmp_path)
-    with pytest.raises((FootprintError, StorageError), match=re.escape(sentence)) as caught:
+    made = Clusters(kind, "image", "network", [cloud], tmp_path, lambda: answers)
+    with pytest.raises((FootprintError, StorageError)) as caught:
         made.wait(lambda _: None, lambda: None)
     assert "goroutine" not in str(caught.value)
     assert caught.value.hint
+    return str(caught.value)
 
 
 @pytest.mark.parametrize("address", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:9"])
