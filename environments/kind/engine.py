@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ FOOTPRINT_LABEL: Final = "mod209.footprint"  # on a network: the directory of th
 BUILDING_LABEL: Final = "mod209.building"  # on a container that a node image is made of: the cache of who makes it
 CLUSTER_LABEL: Final = "io.x-k8s.kind.cluster"  # kind's own, on every node
 REQUEST_SECONDS: Final = 600  # committing a node image takes a busy machine minutes
-REMOVE_SECONDS: Final = 120.0
 HINT: Final = "Look what is missing with: mod209 doctor"
 
 
@@ -100,26 +98,6 @@ def leftovers(client: Any) -> list[Leftover]:
 def add_network(client: Any, name: str, labels: Mapping[str, str]) -> None:
     """A network of a footprint's own, which kind then finds and uses."""
     client.networks.create(name, driver="bridge", check_duplicate=True, labels=dict(labels))
-
-
-def remove(client: Any, network: str) -> None:
-    """Remove a footprint's nodes, with their volumes, and its network; what is gone already is well."""
-    from docker.errors import APIError, NotFound  # noqa: PLC0415
-
-    deadline = time.monotonic() + REMOVE_SECONDS
-    while found := nodes(client, network):
-        for node in found:
-            try:
-                node.remove(force=True, v=True)
-            except NotFound:
-                continue
-            except APIError:
-                # Somebody else removes it too, it is only being made, or a busy machine takes long to end all that runs in it.
-                if time.monotonic() > deadline:
-                    raise
-        time.sleep(0.2)
-    with suppress(NotFound):
-        client.networks.get(network).remove()
 
 
 def nodes(client: Any, network: str) -> list[Any]:

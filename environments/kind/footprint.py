@@ -19,7 +19,7 @@ from environments.errors import CourseError, FootprintError
 from environments.kind import images, manifests, ways
 from environments.kind.clusters import HOLD, SCHEDULERS, Clusters, Furnisher, on_node, place
 from environments.kind.crew import enlist, wait_enforced
-from environments.kind.engine import FOOTPRINT_LABEL, add_network, answers, connect, failures, remove
+from environments.kind.engine import FOOTPRINT_LABEL, add_network, answers, connect, failures
 from environments.kind.falco import Watch
 from environments.kind.health import answering, is_new, pods_ready
 from environments.kind.logs import Follower
@@ -27,6 +27,7 @@ from environments.kind.node import Node, Ports, plan
 from environments.kind.policyengines import Installed
 from environments.kind.policyengines.install import install, waiter
 from environments.kind.prepared import Prepared
+from environments.kind.removal import remove
 from environments.kind.runtime import NAME as FALCO
 from environments.kind.undertaker import Undertaker
 from environments.labspec import Capability

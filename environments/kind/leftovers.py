@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from environments.kind.engine import Leftover, leftovers, remove
+from environments.kind.engine import Leftover, leftovers
+from environments.kind.removal import remove
 
 
 def abandoned(client: Any, owned: Callable[[Path], bool]) -> list[Leftover]:

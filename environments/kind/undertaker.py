@@ -11,7 +11,8 @@ import sys
 from typing import Final
 
 from environments.errors import CourseError
-from environments.kind.engine import engine, remove
+from environments.kind.engine import engine
+from environments.kind.removal import remove
 
 DONE: Final = b"done\n"
 

@@ -15,9 +15,10 @@ import pytest
 
 from environments.errors import FootprintError
 from environments.kind.clusters import Furnisher
-from environments.kind.engine import CLUSTER_LABEL, FOOTPRINT_LABEL, add_network, leftovers, nodes, remove
+from environments.kind.engine import CLUSTER_LABEL, FOOTPRINT_LABEL, add_network, leftovers, nodes
 from environments.kind.footprint import KindFootprint
 from environments.kind.leftovers import sweep
+from environments.kind.removal import remove
 from environments.tests.dying_daemon import DyingDaemon
 from environments.tests.tiny_images import Make
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,11 +14,20 @@ import pytest
 
 from environments.errors import FootprintError
 from environments.footprint import Footprint, forget, is_running
-from environments.kind.engine import engine, leftovers, nodes
+from environments.kind.engine import CLUSTER_LABEL, FOOTPRINT_LABEL, add_network, engine, leftovers, nodes
+from environments.kind.removal import remove
 from environments.tests.dying_daemon import DyingDaemon
 from environments.tests.test_footprint import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.clusters]
+FREEZE = """
+group=/sys/fs/cgroup/freezer/pod state=freezer.state word=FROZEN
+[ -d "${group%/*}" ] || { group=/sys/fs/cgroup/pod; state=cgroup.freeze; word=1; }
+mkdir "$group"
+sleep infinity & echo $! >"$group/cgroup.procs"
+echo $word >"$group/$state"
+exec sleep infinity
+"""
 UP = (sys.executable, "-m", "assessment", "up", "zero-trust", "--provider", "kind")
 
 
@@ -54,6 +64,24 @@ def test_an_end_in_the_middle_of_a_start_leaves_nothing(tmp_path: Path, number: 
             up.send_signal(number)
     assert until(lambda: left(directory) == [], 60)
     assert until(lambda: not is_running(directory))
+
+
+def test_a_node_that_is_killed_while_a_pod_of_its_is_frozen_goes_too(kind_footprint: Footprint, tmp_path: Path) -> None:
+    network = f"mod209-test-{secrets.token_hex(3)}"
+    with engine() as client:
+        image = next(one for one in client.containers.list() if one.name in left(kind_footprint.directory)).image
+        add_network(client, network, {FOOTPRINT_LABEL: str(tmp_path)})
+        node = client.containers.run(
+            image,
+            entrypoint=["bash", "-c", FREEZE],
+            detach=True,
+            privileged=True,
+            network=network,
+            labels={CLUSTER_LABEL: f"{network}-aws"},
+        )
+        assert until(lambda: [one[-1] for one in node.top()["Processes"]].count("sleep infinity") == 2)
+        remove(client, network)
+    assert left(tmp_path) == []
 
 
 def test_a_daemon_that_dies_in_the_middle_of_a_start_is_one_sentence_and_what_it_kept_goes_later(
