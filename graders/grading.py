@@ -148,10 +148,11 @@ def _second_look(
     answered = prerequisites.answered(spec, release, task.path, outcome.notebooks)
     while new := prerequisites.slipped(spec, graded.result.checks, answered) - replaced:
         replaced |= new
-        run = _run(setting, task, room, footprint, replaced)
+        standing = prerequisites.standing(spec, graded.result.checks, replaced)
+        run = _run(setting, task, room, footprint, replaced, standing)
         if run.tampered:
             return replace(graded, result=_tampered(setting, task, run.tampered))
-        checks = prerequisites.redeemed(spec, graded.result.checks, run.judgement.checks, replaced)
+        checks = prerequisites.redeemed(graded.result.checks, run.judgement.checks, standing)
         graded = replace(graded, result=conclude(spec, task.learner, task.sha256, checks))
     if not replaced:
         return graded
@@ -170,10 +171,19 @@ class _Run:
 
 
 def _run(
-    setting: Setting, task: Task, room: Room, footprint: Footprint, replaced: Collection[str] = frozenset()
+    setting: Setting,
+    task: Task,
+    room: Room,
+    footprint: Footprint,
+    replaced: Collection[str] = frozenset(),
+    judged: Collection[str] = frozenset(),
 ) -> _Run:
-    """Reset, run the notebooks, settle and judge. Those of `replaced` tasks are the reference's, in a cage before."""
+    """Reset, run the notebooks, settle and judge the tasks in `judged`, all if there are none.
+
+    Notebooks of `replaced` tasks are the reference's, in a cage before.
+    """
     watch, spec = _Watch(), setting.spec
+    judged = judged or {one.id for one in spec.tasks}
     theirs = [one.notebook for one in spec.tasks if one.id not in replaced]
     ours = [one.notebook for one in spec.tasks if one.id in replaced]
     with watch.timed("reset"):
@@ -188,9 +198,10 @@ def _run(
     judgement = Judgement(checks=[], asked={})
     if not tampered:
         with watch.timed("judge"):
-            access, seed = footprint.access("judge", spec.needs), bytes.fromhex(task.seed)
-            seconds = JUDGE_SECONDS[setting.provider]
-            judgement = room.judge.judge(access, spec, setting.probes, access.capabilities, seed, seconds)
+            needs, seed = {spec.task(one).needs for one in judged}, bytes.fromhex(task.seed)
+            access, seconds = footprint.access("judge", needs), JUDGE_SECONDS[setting.provider]
+            probes = [one for one in setting.probes if one.task in judged]
+            judgement = room.judge.judge(access, spec, probes, access.capabilities, seed, seconds)
     return _Run(watch=watch, outcome=outcome, tampered=tampered, judgement=judgement)
 
 

@@ -37,10 +37,15 @@ def answered(spec: LabSpec, release: Path, work: Path, ran: Collection[str]) -> 
     }
 
 
+def standing(spec: LabSpec, checks: Iterable[CheckVerdict], replaced: Collection[str]) -> set[str]:
+    """Tasks that failed in part or whole and stand on one that is `replaced`, which they are not themselves."""
+    failed = {check.task for check in checks if check.outcome is Outcome.FAILED}
+    return {task.id for task in spec.tasks if task.id in failed and bases(spec, task) & set(replaced)} - set(replaced)
+
+
 def redeemed(
-    spec: LabSpec, first: Iterable[CheckVerdict], second: Iterable[CheckVerdict], replaced: Collection[str]
+    first: Iterable[CheckVerdict], second: Iterable[CheckVerdict], tasks: Collection[str]
 ) -> list[CheckVerdict]:
-    """The better of two verdicts for tasks that stand on one `replaced` by the reference's; for others the first."""
-    standing = {task.id for task in spec.tasks if bases(spec, task) & set(replaced)} - set(replaced)
-    passed = {check.id: check for check in second if check.task in standing and check.outcome is Outcome.PASSED}
+    """The better of two verdicts for `tasks`; for others the first."""
+    passed = {check.id: check for check in second if check.task in tasks and check.outcome is Outcome.PASSED}
     return [passed.get(check.id, check) for check in first]

@@ -15,7 +15,7 @@ from graders.verify import verify, wanted
 
 COURSE = Path(__file__).parents[2]
 LAB = "zero-trust"
-A_LITTLE = 3  # checks
+A_LITTLE = 4  # checks
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from environments.labspec import CheckSpec, LabSpec, TaskSpec
 from graders.intake import take_in
-from graders.prerequisites import answered, bases, redeemed, slipped
+from graders.prerequisites import answered, bases, redeemed, slipped, standing
 from graders.tests.batches import RELEASE, hand_in
 from graders.tests.batches import SPEC as LAB
 from graders.verdicts import CheckVerdict, Outcome, judged
@@ -69,14 +69,26 @@ def test_who_has_not_answered_has_no_slip_to_forgive() -> None:
     assert slipped(SPEC, verdicts(IDS), TASKS - {"ZT-2", "ZT-4"}) == set()
 
 
-@given(st.sets(st.sampled_from(IDS)), st.sets(st.sampled_from(IDS)), st.sets(st.sampled_from(sorted(TASKS))))
-def test_a_second_look_takes_nothing_away_and_gives_only_to_what_stands_on_the_replaced(
-    first: set[str], second: set[str], replaced: set[str]
+SOME_CHECKS, SOME_TASKS = st.sets(st.sampled_from(IDS)), st.sets(st.sampled_from(sorted(TASKS)))
+
+
+@given(first=SOME_CHECKS, second=SOME_CHECKS, tasks=SOME_TASKS)
+def test_a_second_look_takes_nothing_away_and_gives_only_to_what_is_looked_at(
+    first: set[str], second: set[str], tasks: set[str]
 ) -> None:
-    lost = failed(redeemed(SPEC, verdicts(first), verdicts(second), replaced))
+    lost = failed(redeemed(verdicts(first), verdicts(second), tasks))
     assert first & second <= lost <= first
-    standing = {one.id for one in SPEC.tasks if bases(SPEC, one) & replaced} - replaced
-    assert all(check.split(".")[0] in standing for check in first - lost)
+    assert all(check.split(".")[0] in tasks for check in first - lost)
+
+
+@given(lost=SOME_CHECKS, replaced=SOME_TASKS)
+def test_what_is_looked_at_again_has_failed_and_stands_on_the_replaced(lost: set[str], replaced: set[str]) -> None:
+    looked_at = standing(SPEC, verdicts(lost), replaced)
+    assert looked_at == {
+        one.id
+        for one in SPEC.tasks
+        if bases(SPEC, one) & replaced and one.id not in replaced and lost & {check.id for check in one.checks}
+    }
 
 
 def test_a_task_may_stand_on_earlier_ones_only() -> None:
