@@ -176,14 +176,14 @@ def _run(
     room: Room,
     footprint: Footprint,
     replaced: Collection[str] = frozenset(),
-    judged: Collection[str] = frozenset(),
+    judged: Collection[str] | None = None,
 ) -> _Run:
-    """Reset, run the notebooks, settle and judge the tasks in `judged`, all if there are none.
+    """Reset, run the notebooks, settle and judge the tasks in `judged`; None is all.
 
     Notebooks of `replaced` tasks are the reference's, in a cage before.
     """
     watch, spec = _Watch(), setting.spec
-    judged = judged or {one.id for one in spec.tasks}
+    judged = {one.id for one in spec.tasks} if judged is None else judged
     theirs = [one.notebook for one in spec.tasks if one.id not in replaced]
     ours = [one.notebook for one in spec.tasks if one.id in replaced]
     with watch.timed("reset"):

@@ -38,9 +38,9 @@ def answered(spec: LabSpec, release: Path, work: Path, ran: Collection[str]) -> 
 
 
 def standing(spec: LabSpec, checks: Iterable[CheckVerdict], replaced: Collection[str]) -> set[str]:
-    """Tasks that failed in part or whole and stand on one that is `replaced`, which they are not themselves."""
-    failed = {check.task for check in checks if check.outcome is Outcome.FAILED}
-    return {task.id for task in spec.tasks if task.id in failed and bases(spec, task) & set(replaced)} - set(replaced)
+    """Tasks that have not passed whole and stand on one that is `replaced`, which they are not themselves."""
+    wanting = {check.task for check in checks if check.outcome is not Outcome.PASSED}
+    return {task.id for task in spec.tasks if task.id in wanting and bases(spec, task) & set(replaced)} - set(replaced)
 
 
 def redeemed(

@@ -40,6 +40,7 @@ def remove(client: Any, network: str) -> None:
 def _thaw(client: Any, node: Any) -> None:
     """Let go what is frozen inside of a node, as its daemon's machine sees it; with the node's own image, for that is there."""
     from docker.errors import DockerException  # noqa: PLC0415
+    from docker.types import Mount  # noqa: PLC0415
 
     with suppress(DockerException):  # where cgroups are of version 2 there is no such folder, and it is another reason
         client.containers.run(
@@ -48,12 +49,6 @@ def _thaw(client: Any, node: Any) -> None:
             privileged=True,
             network_mode="none",
             labels={CLUSTER_LABEL: node.labels[CLUSTER_LABEL]},  # whatever comes between, it goes with the rest
-            mounts=[_freezer()],
+            mounts=[Mount("/freezer", "/sys/fs/cgroup/freezer", type="bind")],
             remove=True,
         )
-
-
-def _freezer() -> Any:
-    from docker.types import Mount  # noqa: PLC0415
-
-    return Mount("/freezer", "/sys/fs/cgroup/freezer", type="bind")
