@@ -23,9 +23,16 @@ def is_new(vault: httpx.Client) -> bool:
 
 
 def pods_ready(keeper: httpx.Client, but: str) -> bool:
-    """Whether every pod of a cluster runs and is ready, `but` for the static pod of that server; some must be there."""
+    """Whether all pods that a cluster's workloads wish for are there, and every pod of it runs and is ready.
+
+    `but` for the static pod of that server; some must be there.
+    """
     try:
-        pods = keeper.get("/api/v1/pods").raise_for_status().json()["items"]
+        pods = _items(keeper, "/api/v1/pods")
+        # On a busy machine controllers begin late, and static pods are ready before any of the others is even made.
+        wishes = [
+            _fulfilled(one) for kind in ("deployments", "daemonsets") for one in _items(keeper, f"/apis/apps/v1/{kind}")
+        ]
     except httpx.HTTPError:
         return False
     counted = [pod for pod in pods if pod["metadata"].get("labels", {}).get(SERVER_LABEL) != but]
@@ -33,4 +40,17 @@ def pods_ready(keeper: httpx.Client, but: str) -> bool:
         {one["type"]: one["status"] for one in pod.get("status", {}).get("conditions", ())}.get("Ready")
         for pod in counted
     ]
-    return bool(counted) and all(ready == "True" for ready in conditions)
+    return bool(counted) and all(wishes) and all(ready == "True" for ready in conditions)
+
+
+def _fulfilled(workload: dict[str, Any]) -> bool:
+    """Whether its controller has seen a Deployment or DaemonSet as it is now, and all its pods are ready."""
+    status = workload.get("status", {})
+    wanted = status.get("desiredNumberScheduled", workload["spec"].get("replicas"))
+    ready = status.get("numberReady", status.get("readyReplicas", 0))
+    return bool(status.get("observedGeneration", 0) >= workload["metadata"]["generation"] and ready == wanted)
+
+
+def _items(keeper: httpx.Client, path: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = keeper.get(path).raise_for_status().json()["items"]
+    return found
