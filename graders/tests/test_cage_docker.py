@@ -46,6 +46,7 @@ ENGINE = docker_container
 ISOLATION, LIMITS, SIGHTS, CONFIGURATION = ENGINE._isolation, ENGINE._limits, ENGINE._sights, ENGINE.configuration
 REAL = interpreter.current()
 PROJECT = Path(__file__).resolve().parents[2]
+BRIDGE = Path("/sys/class/net/docker0")
 
 
 def _isolated(**changes: object) -> Callable[[], dict[str, Any]]:
@@ -315,9 +316,10 @@ class OwnDaemon:
 
     def up(self) -> None:
         (self._folder / "none.json").write_text("{}")
-        # What it mounts goes with it.
+        # What it mounts goes with it; and one without a bridge takes away docker0, which is the machine's own daemon's.
         command = [
             "unshare",
+            "--net",
             "--mount",
             "--propagation",
             "private",
@@ -365,8 +367,10 @@ def own_daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnDaemon]:
     with ExitStack() as stack:
         made = OwnDaemon(stack.enter_context(scratch("dockerd")), stack)
         monkeypatch.setenv("DOCKER_HOST", f"unix://{made.socket}")
+        was_there = BRIDGE.exists()
         made.up()
         yield made
+        assert BRIDGE.exists() == was_there
 
 
 @needs_root
