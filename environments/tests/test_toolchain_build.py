@@ -14,7 +14,7 @@ import pytest
 from environments.errors import ToolError
 from environments.tests.toolchain_mirror import Machine, fake_binary
 from environments.toolchain import Event, Stage, locate, resolve
-from environments.toolchain.build import proxy
+from environments.toolchain.workshop import proxy
 
 pytest_plugins = ["environments.tests.toolchain_fixtures"]
 
@@ -79,6 +79,24 @@ def test_builds_run_one_after_another(machine: Machine) -> None:
         f"/bin/mkdir {busy} || exit 9\n{which}\n/bin/sleep 0.2\n/bin/cp {payload}/$name $out\n/bin/rmdir {busy}"
     )
     assert {tool.source for tool in resolve(names).values()} == {"built"}
+
+
+def test_the_next_source_is_fetched_while_a_tool_is_compiled(machine: Machine) -> None:
+    names, payload, fetched = ["etcd", "opa"], machine.root / "payload", machine.root / "fetched"
+    for name in names:
+        machine.put(name, fake_binary(name), payload)
+    # A build ends only when both sources are there.
+    both = f"until [ $(/usr/bin/wc -l <{fetched}) -eq 2 ]; do /bin/sleep 0.05; done"
+    machine.put_go(
+        f"{both}\ncase $package in *etcd*) name=etcd;; *) name=opa;; esac\n/bin/cp {payload}/$name $out",
+        fetch=f"/bin/sh -c 'echo fetched >>{fetched}'",
+    )
+    assert {tool.source for tool in resolve(names).values()} == {"built"}
+
+
+def test_source_that_cannot_be_fetched_ahead_is_left_to_the_build(machine: Machine) -> None:
+    machine.put_go(copying(machine, "etcd"), fetch="false")
+    assert resolve(["etcd"])["etcd"].source == "built"
 
 
 def test_a_failed_build_shows_the_end_of_its_log(machine: Machine) -> None:

@@ -154,13 +154,17 @@ class Machine:
         path.chmod(0o755)
         return path
 
-    def put_go(self, build: str, version: str = "1.27.0") -> Path:
-        """A `go` on `PATH` of that version, whose `build` runs the shell script given, with `$out` and `$package`."""
+    def put_go(self, build: str, version: str = "1.27.0", fetch: str = "true") -> Path:
+        """A `go` on `PATH` of that version, whose `build` runs the shell script given, with `$out` and `$package`.
+
+        `fetch` is the command that `go list` runs, by which the source is fetched.
+        """
         head = f"""#!/bin/sh
 case "$1" in
 version) echo go version go{version} linux/amd64; exit;;
 env) echo '{{"GOPROXY": "off", "GOMODCACHE": "/nonexistent"}}'; exit;;
 esac
+[ "$1" != list ] || exec {fetch}
 while [ "$1" != -o ]; do shift; done
 out=$2 package=$3
 """

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from environments.errors import CourseError, StorageError, ToolError
-from environments.toolchain.build import build, discard_workshop
+from environments.toolchain.build import build
 from environments.toolchain.catalog import Arch, architecture, spec_of
 from environments.toolchain.download import download
 from environments.toolchain.store import storage
 from environments.toolchain.task import Task
 from environments.toolchain.tool import Event, Progress, Stage, Tool, UnavailableError
 from environments.toolchain.version import ask
+from environments.toolchain.workshop import discard_workshop
 
 TOOLS_VARIABLE: Final = "MOD209_TOOLS"
 RELEASES_VARIABLE: Final = "MOD209_RELEASES"
