@@ -18,7 +18,7 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-tools: setup ## Fetch or build the servers (once; some 10 minutes where they must be built)
+tools: setup ## Fetch or build the servers (once; a quarter of an hour on two cores where they must be built)
 	$(BIN)/mod209 tools --fetch
 
 node: tools ## Get or build the node image for tests on kind clusters (needs a Docker daemon)
