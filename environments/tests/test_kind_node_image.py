@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from environments.kind import crew
 from environments.kind.engine import BUILDING_LABEL
 from environments.kind.nodeimage import archive, inputs, sources
 from environments.tests.tiny_images import Make, serving, tar_of
-from environments.toolchain.catalog import spec_of
+from environments.toolchain.catalog import MODULES, spec_of
 from environments.yamlfile import read_text
 
 pytest_plugins = ["environments.tests.docker_fixtures"]
@@ -54,6 +55,19 @@ def test_the_images_of_a_node_are_named_as_its_manifests_and_our_pods_ask_for_th
 def test_how_an_image_is_got_has_no_say_in_what_it_is_called() -> None:
     modules = {path.name for path in inputs.HERE.glob("*.py")}
     assert modules - set(inputs.RECIPE) == {"__init__.py", "__main__.py", "archive.py", "named.py", "sources.py"}
+
+
+@pytest.mark.parametrize(("module", "counts"), [("containerd", True), ("kind", True), ("vault", False)])
+def test_only_what_is_in_the_image_has_a_say_in_what_it_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, counts: bool
+) -> None:
+    named = inputs.digest.__wrapped__
+    before = named()
+    monkeypatch.setattr(inputs, "MODULES", shutil.copytree(MODULES, tmp_path / "modules"))
+    assert named() == before
+    with (tmp_path / "modules" / module / "go.sum").open("a") as sums:
+        sums.write("example.org/new v1.0.0 h1:\n")
+    assert (named() != before) is counts
 
 
 def test_the_publishers_image_is_the_one_that_our_kind_asks_for() -> None:

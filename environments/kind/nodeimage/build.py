@@ -60,9 +60,11 @@ def build(engine: Any, progress: Progress) -> str:
         FootprintError: debootstrap is missing or failed, or Docker did.
         StorageError: the disk is full.
     """
-    programs = resolve(PROGRAMS, progress=lambda event: progress(f"node image: {event.tool} {event.stage.value}"))
     with scratch(SCRATCH, cache_dir()) as folder, failures("The node image could not be built"):
-        layers(engine, folder, progress)
+        layers(
+            engine, folder, progress
+        )  # first, because what it lacks is known in seconds, and compiling takes minutes
+        programs = resolve(PROGRAMS, progress=lambda event: progress(f"node image: {event.tool} {event.stage.value}"))
         progress("node image: putting it together")
         _base(engine, folder, programs)
         _commit(engine, folder, programs)
@@ -86,7 +88,7 @@ def _base(engine: Any, folder: Path, programs: Mapping[str, Tool]) -> None:
         (context / part).mkdir(exist_ok=True)
         shutil.copy(programs[name].path, context / part / name)
     shutil.copy(FILES / "Dockerfile.base", context)
-    docker_build(engine, context, "Dockerfile.base", NODE_BASE)
+    docker_build(engine, context, "Dockerfile.base", NODE_BASE, network_mode="none")
 
 
 def _with_image(line: str, stem: str, image: str) -> str:
@@ -144,6 +146,7 @@ def _running(engine: Any, archives: Path) -> Iterator[Any]:
         ["infinity"],
         entrypoint=["sleep"],
         security_opt=["seccomp=unconfined"],
+        network_mode="none",
         volumes={str(archives): {"bind": "/in", "mode": "ro"}},
         labels={BUILDING_LABEL: str(cache_dir())},
     )

@@ -49,8 +49,10 @@ def reference() -> str:
 def digest() -> str:
     """SHA-256 over versions, our sources and the recipe. Debian's packages are whatever the mirror has that day."""
     state = hashlib.sha256()
-    for name in sorted({*PROGRAMS, "kind"}):
-        state.update(f"{name} {catalog()[name].model_dump_json()}\n".encode())
-    for path in (*(HERE / name for name in RECIPE), *sorted(FILES.iterdir()), *sorted(MODULES.glob("*/go.sum"))):
+    specs = {name: catalog()[name] for name in sorted({*PROGRAMS, "kind"})}  # of kind come the node's own boot files
+    for name, spec in specs.items():
+        state.update(f"{name} {spec.model_dump_json()}\n".encode())
+    sums = [MODULES / module / "go.sum" for module in sorted({spec.build.module for spec in specs.values()})]
+    for path in (*(HERE / name for name in RECIPE), *sorted(FILES.iterdir()), *sums):
         state.update(f"{path.parent.name}/{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return state.hexdigest()
