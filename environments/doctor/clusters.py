@@ -52,15 +52,16 @@ def around(told: dict[str, Any]) -> Iterator[Finding]:
     else:
         cure = "make node (the first mod209 up with --provider kind does it too): pulled, or some 15 minutes to build."
         yield Finding(group="kind", name="node image", state="warning", seen="There is none yet.", cure=cure)
-    owners = [Path(_label(one, FOOTPRINT_LABEL)) for one in told["networks"]]
+    owners = [Path(_label(one, FOOTPRINT_LABEL) or "/") for one in told["networks"]]
     if dead := [owner for owner in owners if not _owned(owner)]:
         seen = f"Clusters of {len(dead)} footprints run whose supervisor is gone: {', '.join(map(str, dead[:SHOWN]))}."
         cure = "mod209 down LAB removes that lab's; the next mod209 up with --provider kind removes all."
         yield Finding(group="kind", name="leftovers", state="warning", seen=seen, cure=cure)
-    left = [one for one in told["building"] if not _builds(Path(_label(one, BUILDING_LABEL)))]
+    makers = {one["Id"][:12]: _label(one, BUILDING_LABEL) for one in told["building"]}  # a cluster's node names none
+    left = [container for container, maker in makers.items() if maker and not _builds(Path(maker))]
     if left:
         seen = f"Killed builds of a node image have left {len(left)} containers on the daemon."
-        cure = f"docker rm --force {' '.join(one['Id'][:12] for one in left)}"
+        cure = f"docker rm --force {' '.join(left)}"
         yield Finding(group="kind", name="leftovers", state="warning", seen=seen, cure=cure)
 
 
@@ -78,7 +79,7 @@ def programs(machine: Machine) -> Iterator[Finding]:  # noqa: ARG001 - every exa
 
 
 def _label(one: dict[str, Any], label: str) -> str:
-    return (one.get("Labels") or {}).get(label) or "/"
+    return (one.get("Labels") or {}).get(label) or ""
 
 
 def _owned(directory: Path) -> bool:

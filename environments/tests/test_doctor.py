@@ -26,6 +26,7 @@ from environments.doctor.examine import cage, root
 from environments.doctor.finding import Machine
 from environments.doctor.machine import clock, disk, limits, memory, proxies
 from environments.errors import FootprintError
+from environments.footprint import Footprint
 from environments.kind.nodeimage.inputs import reference
 from environments.kind.nodeimage.sources import LOCK, STOCK
 from environments.toolchain.store import flock
@@ -159,9 +160,19 @@ def test_what_a_killed_build_of_a_node_image_left_is_told_of_and_a_running_one_i
     (tmp_path / "killed" / LOCK).touch()
     names = ("runs", "killed", "gone")
     building = [{"Id": f"{name}-0123456789", "Labels": {"mod209.building": str(tmp_path / name)}} for name in names]
+    building.append({"Id": "node-0123456789", "Labels": {"mod209.building": ""}})
     with daemon(tmp_path, building=building) as here, flock(tmp_path / "runs" / LOCK, threading.Event(), lambda: None):
         [found] = bad(docker_module.docker(here)).values()
     assert found.cure == "docker rm --force killed-01234 gone-0123456"
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+@pytest.mark.clusters
+def test_clusters_that_run_are_nothing_that_was_left(kind_footprint: Footprint) -> None:
+    """A node bears what its image's label says: one time that was `mod209.building`, and its cure would have ended them."""
+    assert kind_footprint.status()["ready"]
+    assert [one for one in docker_module.docker(Machine()) if one.name == "leftovers"] == []
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,9 @@ def _commit(engine: Any, folder: Path, programs: Mapping[str, Tool]) -> None:
                 raise full()
             raise FootprintError(f"The node image's own images could not be imported: {text}", hint="Run it again.")
         repository, tag = reference().split(":")
-        labels = {INPUTS_LABEL: digest(), "org.opencontainers.image.version": kubernetes()}
+        # An image inherits the labels of the container that it is made of, and every node those of its image: what is
+        # being built would be every running cluster, for the next build to sweep away.
+        labels = {INPUTS_LABEL: digest(), "org.opencontainers.image.version": kubernetes(), BUILDING_LABEL: ""}
         marks = [f"LABEL {key}={json.dumps(value)}" for key, value in labels.items()]
         node.commit(repository, tag, changes=[ENTRYPOINT, *marks])
 
