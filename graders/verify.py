@@ -148,6 +148,7 @@ def verify(
     spec = load_lab(course, lab)
     known = load_variants(course, spec)
     variants = wanted(known, provider, only or ())
+    out = {} if only else left_out(known, provider)  # now: while hours of grading go by, an engine may get built
     with scratch("verify") as folder:
 
         def graded(name: str, groups: list[Company], engine: str) -> dict[str, Row]:
@@ -161,7 +162,6 @@ def verify(
         for engine, some in by_engine(doubtful).items():
             rows |= graded("again", alone(some), engine)
     ordered = tuple(rows[variant.name] for variant in variants)
-    out = {} if only else left_out(known, provider)
     return Matrix(spec=spec, provider=provider, rows=ordered, whole=not only, left_out=out)
 
 

@@ -170,3 +170,19 @@ def test_answers_for_a_policy_engine_are_graded_where_there_is_one_or_they_are_n
         assert {one.kind for one in engines[name]} == {"alternative", "broken"}
     with pytest.raises(BadInputError, match="no variant zt-3-kyverno on local"):
         wanted(variants, "local", ["zt-3-kyverno"])
+
+
+def test_what_was_left_out_is_told_though_its_engine_gets_built_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: dict[str, Path] = {}
+    monkeypatch.setattr("graders.verify.locate", built.get)
+    monkeypatch.setattr("graders.verify._handed_in", lambda *_: None)
+    monkeypatch.setattr("graders.verify.grade_batch", lambda *_: built.update(gatekeeper=Path("/"), kyverno=Path("/")))
+
+    def rows(groups: list[list[Variant]], _: None) -> list[Row]:
+        return [row(one.name, one.kind, one.expected) for group in groups for one in group]
+
+    monkeypatch.setattr("graders.verify._rows", rows)
+    told = verify(COURSE, SLUG, lambda _: None, provider="kind")
+    every = {one.name for one in load_variants(COURSE, SPEC) if one.kind != "hostile"}
+    assert {one.variant.name for one in told.rows} | set(told.left_out) == every
+    assert {name.rpartition("-")[2] for name in told.left_out} >= {"gatekeeper", "kyverno"}
