@@ -61,9 +61,8 @@ def build(engine: Any, progress: Progress) -> str:
         StorageError: the disk is full.
     """
     with scratch(SCRATCH, cache_dir()) as folder, failures("The node image could not be built"):
-        layers(
-            engine, folder, progress
-        )  # first, because what it lacks is known in seconds, and compiling takes minutes
+        # First, because what it lacks is known in seconds, and compiling takes minutes.
+        layers(engine, folder, progress)
         programs = resolve(PROGRAMS, progress=lambda event: progress(f"node image: {event.tool} {event.stage.value}"))
         progress("node image: putting it together")
         _base(engine, folder, programs)
